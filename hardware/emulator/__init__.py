@@ -1,0 +1,1 @@
+"""A hard wallet in software."""

@@ -1,0 +1,1 @@
+"""The central bank's side of the test set-up."""

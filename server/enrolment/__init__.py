@@ -1,0 +1,1 @@
+"""Cards and tills get their certificates here."""

@@ -1,0 +1,1 @@
+"""The operator's purse pays value onto cards."""

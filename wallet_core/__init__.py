@@ -1,0 +1,1 @@
+"""What must be true of money and messages, without input or output."""

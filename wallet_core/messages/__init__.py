@@ -1,0 +1,1 @@
+"""One frozen dataclass for each message of docs/spec/messages.cddl."""

@@ -1,0 +1,1 @@
+"""The purse as pure decisions."""
