@@ -1,0 +1,43 @@
+# `make` alone lists the targets. Everything sets itself up first (scripts/setup.sh); a second run needs no network.
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint up lock clean
+
+LOAD ?= 50000
+SALES ?= 6800,3600
+READER ?= auto
+export LOAD SALES READER
+
+PYTHON_BIN := .venv/bin/python
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@echo "  demo takes LOAD=50000 SALES=6800,3600 (fen; the last sale is torn) and READER=auto|pcsc|inprocess"
+
+demo: ## a visitor's card pays while the server is away; ends with the conserved line
+	@scripts/setup.sh runtime
+	@$(PYTHON_BIN) tests/demo/run.py --load "$$LOAD" --sales "$$SALES" --reader "$$READER"
+
+test: ## lint and every test; ends with the counts of power cuts and kills
+	@scripts/setup.sh full
+	@scripts/lint.sh
+	@rm -f build/tally.json
+	@$(PYTHON_BIN) -m pytest -n 2 --dist loadgroup
+	@$(PYTHON_BIN) tests/support/tally.py build/tally.json
+
+bench: ## the figures of docs/benchmarks.md, into build/bench.json
+	@scripts/setup.sh full
+	@$(PYTHON_BIN) tests/bench/run.py
+
+lint: ## ruff, mypy --strict, shellcheck
+	@scripts/setup.sh dev
+	@scripts/lint.sh
+
+up: ## a server with the demo's authority, card and till, until Ctrl-C
+	@scripts/setup.sh runtime
+	@$(PYTHON_BIN) tests/demo/up.py
+
+lock: ## new versions into requirements/ (needs uv)
+	@scripts/lock.sh
+
+clean: ## removes build/ and both venvs
+	rm -rf build .venv .venv-witness .hypothesis .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# Makes .venv (and .venv-witness) for the make targets. A second call finds what the first one noted and needs no network.
+#
+#   scripts/setup.sh runtime   what the product needs; READER=pcsc adds the PC/SC stack, READER=auto uses it where it is there
+#   scripts/setup.sh dev       the same with linters and test libraries
+#   scripts/setup.sh full      the same with the PC/SC stack, its tools, and the venv of the independent COSE witness
+#
+# PYTHON=... picks the interpreter. Missing system parts are installed when this runs as root on Debian or Ubuntu; otherwise it
+# prints the line to run and fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Debian package -> the check that it is there. One line for each part; python3 stands for the interpreter that was chosen.
+declare -A PARTS=(
+    [python3-venv]='has_venv'
+    [python3-dev]='has_headers'
+    [pcscd]='has pcscd'
+    [vsmartcard-vpcd]='compgen -G "/usr/lib/pcsc/drivers/serial/libifdvpcd.so*"'
+    [gcc]='has gcc'
+    [libc6-dev]='test -e /usr/include/stdio.h'
+    [swig]='has swig'
+    [pkg-config]='has pkg-config'
+    [libpcsclite-dev]='pkg-config --exists libpcsclite'
+    [opensc]='has opensc-tool'
+    [pcsc-tools]='has pcsc_scan'
+)
+PCSC_PARTS=(pcscd vsmartcard-vpcd gcc libc6-dev swig pkg-config libpcsclite-dev python3-dev)
+TEST_PARTS=(opensc pcsc-tools)
+
+say() { echo "set-up: $*"; }
+fail() {
+    echo "set-up: $*" >&2
+    exit 1
+}
+has() { command -v "$1" || test -x "/usr/sbin/$1"; }
+has_venv() { "$python" -c 'import ensurepip, venv'; }
+has_headers() { "$python" -c 'import os, sysconfig as s; raise SystemExit(not os.path.exists(s.get_path("include") + "/Python.h"))'; }
+
+missing() { # missing PART...: those that are not there, by the name of their package
+    local part
+    for part in "$@"; do
+        eval "${PARTS[$part]}" </dev/null >/dev/null 2>&1 || echo "${part/#python3-/$python_package-}"
+    done
+}
+
+require() { # require PART...: installs what is missing, or says how and fails
+    local packages
+    mapfile -t packages < <(missing "$@")
+    [ ${#packages[@]} -gt 0 ] || return 0
+    say "missing: ${packages[*]}"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        fail "run this and then make again:  sudo apt-get update && sudo apt-get install --no-install-recommends ${packages[*]}"
+    fi
+    apt_install "${packages[@]}" || {
+        say "refreshing the package lists"
+        apt-get update -qq </dev/null
+        apt_install "${packages[@]}"
+    } || { tail -n 20 build/apt.log >&2 && fail "apt-get could not install ${packages[*]}"; }
+    mapfile -t packages < <(missing "$@")
+    [ ${#packages[@]} -eq 0 ] || fail "installed, yet not found for $python: ${packages[*]} (PYTHON=... names another interpreter)"
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >build/apt.log 2>&1 </dev/null
+}
+
+new_enough() { "$1" -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+choose_python() { # sets python, and python_package: what Debian calls its packages
+    local candidate
+    python=
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11; do
+        if new_enough "$candidate"; then
+            python=$candidate
+            break
+        fi
+        [ "$candidate" != "${PYTHON:-}" ] || fail "PYTHON=$candidate is not a Python 3.11 or newer"
+    done
+    [ -n "$python" ] || fail "no Python 3.11 or newer; on Debian 12, Ubuntu 24.04 or later:  sudo apt-get install python3"
+    python_package=$(basename "$python")
+    case $python_package in python3 | python3.*) ;; *) python_package=python3 ;; esac
+}
+
+place() { # place PYTHON: a venv fits one interpreter and one directory only
+    "$1" -c 'import os, sys; print(sys.version, os.getcwd())' 2>/dev/null
+}
+
+make_venv() { # make_venv DIR: keeps the one that is there if it still works
+    if [ -z "${PYTHON:-}" ] && place "$1/bin/python" | cmp -s - "$1/place"; then
+        return
+    fi
+    choose_python
+    if place "$python" | cmp -s - "$1/place" && "$1/bin/python" -c 'import pip' 2>/dev/null; then
+        return
+    fi
+    require python3-venv
+    say "making $1 with $("$python" --version)"
+    "$python" -m venv --clear "$1"
+    place "$1/bin/python" >"$1/place"
+}
+
+pip_install() { # pip_install DIR ARGUMENT...
+    local dir=$1
+    shift
+    "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" </dev/null
+}
+
+noted() { # noted DIR STEP FILE...: was this step done with these very files?
+    key=$(sha256sum "${@:3}" scripts/setup.sh | sha256sum)
+    [ "$(cat "$1/done-$2" 2>/dev/null)" = "$key" ]
+}
+note() { echo "$key" >"$1/done-$2"; }
+
+install_lock() { # install_lock DIR LOCK: wheels only, each with its hash
+    noted "$1" "$2" "requirements/$2.txt" && return
+    say "installing requirements/$2.txt into $1"
+    pip_install "$1" --require-hashes --only-binary :all: --requirement "requirements/$2.txt"
+    note "$1" "$2"
+}
+
+install_product() { # this tree itself, in place
+    noted .venv product pyproject.toml && return
+    pip_install .venv --no-build-isolation --no-deps --editable .
+    note .venv product
+}
+
+install_pyscard() { # from source against the system's libpcsclite, hence the compiler among the parts
+    noted .venv pcsc requirements/pcsc.txt && return
+    say "building requirements/pcsc.txt into .venv"
+    pip_install .venv --require-hashes --no-build-isolation --requirement requirements/pcsc.txt && note .venv pcsc
+}
+
+main() {
+    local level=${1:-} reader=${READER:-auto}
+    mkdir -p build
+    exec 9>build/setup.lock
+    flock 9 # two makes at once take turns
+    make_venv .venv
+    python=.venv/bin/python
+    python_package=python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    case $level in
+    runtime)
+        install_lock .venv runtime
+        install_lock .venv build
+        ;;
+    dev | full) install_lock .venv dev ;;
+    *) fail "usage: scripts/setup.sh runtime|dev|full" ;;
+    esac
+    install_product
+    if [ "$level" = full ]; then
+        require "${PCSC_PARTS[@]}" "${TEST_PARTS[@]}"
+        install_pyscard
+        make_venv .venv-witness
+        install_lock .venv-witness witness
+    elif [ "$reader" = pcsc ]; then
+        require "${PCSC_PARTS[@]}"
+        install_pyscard
+    elif [ "$reader" = auto ] && [ -z "$(missing "${PCSC_PARTS[@]}")" ]; then
+        install_pyscard || say "pyscard does not build here; READER=auto goes on with the reader in process"
+    fi
+}
+
+main "$@"
