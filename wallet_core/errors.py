@@ -265,7 +265,9 @@ class SettlementError(EcnyError):
     code = "server-refused"
     default_next_step = "Read the problem's detail; the work is still stored here."
 
-    def __init__(self, message: str, *, problem: str = "about:blank", status: int = 0, next_step: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, problem: str = "about:blank", status: int = 0, next_step: str | None = None
+    ) -> None:
         super().__init__(message, next_step=next_step)
         self.problem = problem
         self.status = status

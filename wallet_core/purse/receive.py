@@ -1,0 +1,203 @@
+"""The payee's side of a purse: REQUEST, COLLECT and REFUSE as pure decisions over its table of Requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from wallet_core.certificates import CertificateClass
+from wallet_core.errors import PurseRefusal, Refused
+from wallet_core.ids import COUNTER_MAX
+from wallet_core.messages.policy import Policy
+from wallet_core.messages.transfer import Receipt, Refusal, Request, Voucher
+from wallet_core.money import MAX_MINOR_UNITS
+from wallet_core.purse.state import Entry, EntryState, Lifecycle, PurseState
+from wallet_core.suites import Suite
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """Done before: answer these bytes again."""
+
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """Sign `request`, store it in entry `entry`, commit `commit(signed)`, answer."""
+
+    request: Request
+    entry: int
+    after: PurseState
+
+    def commit(self, signed: bytes) -> PurseState:
+        fresh = Entry(EntryState.OPEN, self.request.k, self.request.amount, self.request.hash, signed)
+        return _with_entry(self.after, self.entry, fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Sign `receipt`, store it in entry `entry`, commit `commit(signed)`, answer."""
+
+    receipt: Receipt
+    entry: int
+    after: PurseState
+
+    def commit(self, signed: bytes) -> PurseState:
+        final = replace(
+            self.after.table[self.entry],
+            state=EntryState.COLLECTED,
+            voucher_hash=self.receipt.voucher_hash,
+            answer=signed,
+        )
+        return _with_entry(self.after, self.entry, final)
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Sign `refusal`, store it in entry `entry`, commit `commit(signed)`, answer."""
+
+    refusal: Refusal
+    entry: int
+    after: PurseState
+
+    def commit(self, signed: bytes) -> PurseState:
+        final = replace(self.after.table[self.entry], state=EntryState.REFUSED, answer=signed)
+        return _with_entry(self.after, self.entry, final)
+
+
+def request(
+    state: PurseState,
+    purse_id: bytes,
+    policy: Policy | None,
+    *,
+    suite: Suite,
+    payer: bytes,
+    epoch: int,
+    n: int,
+    amount: int,
+    order_hash: bytes,
+) -> StoredAnswer | NewRequest:
+    """Decide a REQUEST to `payer` for `amount` fen at the payer's counter (epoch, n).
+
+    The same question again gives the stored Request. Raises PurseRefusal before anything is reserved.
+    """
+    if state.lifecycle is not Lifecycle.ACTIVE or policy is None:
+        raise PurseRefusal(Refused.WRONG_STATE, "the purse is not active")
+    if suite < policy.least_suite:
+        raise PurseRefusal(Refused.SUITE)
+    same = _same_question(state, suite, purse_id, payer, epoch, n, amount, order_hash)
+    if same is not None:
+        return StoredAnswer(same.request)
+    entry = state.free_entry()
+    if entry is None:
+        raise PurseRefusal(
+            Refused.SLOTS_FULL, "the table of Requests is full", next_step="Bring the card online to free its entries."
+        )
+    if state.next_k > COUNTER_MAX:
+        raise PurseRefusal(Refused.COUNTERS_EXHAUSTED, next_step="Have the card replaced.")
+    if payer == purse_id:
+        raise PurseRefusal(Refused.SELF_PAYMENT)
+    if amount < 1 or state.total_in + state.open_amount + amount > MAX_MINOR_UNITS:
+        raise PurseRefusal(Refused.AMOUNT, "the amount is 0 or more than this purse can count")
+    if state.balance + state.open_amount + amount > policy.balance_limit:
+        raise PurseRefusal(Refused.BALANCE_LIMIT, f"the card would hold more than {policy.balance_limit} fen")
+    if state.pin_tries == 0:
+        raise PurseRefusal(Refused.PIN_BLOCKED)
+    fresh = Request(
+        suite=suite,
+        payer=payer,
+        epoch=epoch,
+        n=n,
+        payee=purse_id,
+        k=state.next_k,
+        amount=amount,
+        order_hash=order_hash,
+    )
+    return NewRequest(fresh, entry, replace(state, next_k=state.next_k + 1))
+
+
+def collect(
+    state: PurseState, purse_id: bytes, voucher: Voucher, *, payer_class: CertificateClass
+) -> StoredAnswer | Credit:
+    """Decide a COLLECT of a voucher whose signature and certificate this purse has verified itself (rule 7).
+
+    The entry fixes payer, counter and amount through H(Request). A load by the operator counts as acknowledged inflow at
+    once. Works in ACTIVE and BLOCKED: what was requested may always be finished.
+    """
+    if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
+        raise PurseRefusal(Refused.WRONG_STATE, "the purse cannot collect in this state")
+    if voucher.payee != purse_id:
+        raise PurseRefusal(Refused.WRONG_PURSE, "the voucher is made out to another payee")
+    if not payer_class.is_purse:
+        raise PurseRefusal(Refused.CERTIFICATE, f"a {payer_class.name} is no purse and cannot pay")
+    index, entry = _by_hash(state, voucher.request_hash)
+    if entry.state is EntryState.COLLECTED and entry.voucher_hash == voucher.hash:
+        return StoredAnswer(entry.answer)
+    if entry.state is not EntryState.OPEN or entry.k != voucher.k or entry.amount != voucher.amount:
+        raise PurseRefusal(Refused.REQUEST_CLOSED, "this Request is not open")
+    acknowledged = voucher.amount if payer_class is CertificateClass.OPERATOR_PURSE else 0
+    after = replace(state, total_in=state.total_in + voucher.amount, in_acked=state.in_acked + acknowledged)
+    receipt = Receipt(
+        suite=voucher.suite,
+        payee=purse_id,
+        k=voucher.k,
+        voucher_hash=voucher.hash,
+        total_in=after.total_in,
+        total_out=after.total_out,
+        total_reversed=after.total_reversed,
+    )
+    return Credit(receipt, index, after)
+
+
+def refuse(state: PurseState, purse_id: bytes, request_hash: bytes, *, suite: Suite) -> StoredAnswer | Denial:
+    """Decide a REFUSE of an open Request; a refused one answers its stored Refusal, a collected one stays collected."""
+    if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
+        raise PurseRefusal(Refused.WRONG_STATE, "the purse cannot refuse in this state")
+    index, entry = _by_hash(state, request_hash)
+    if entry.state is EntryState.REFUSED:
+        return StoredAnswer(entry.answer)
+    if entry.state is not EntryState.OPEN:
+        raise PurseRefusal(Refused.REQUEST_CLOSED, "this Request is collected")
+    refusal = Refusal(suite=suite, payee=purse_id, k=entry.k, request_hash=request_hash)
+    return Denial(refusal, index, state)
+
+
+def _by_hash(state: PurseState, request_hash: bytes) -> tuple[int, Entry]:
+    for index, entry in enumerate(state.table):
+        if entry.state is not EntryState.FREE and entry.request_hash == request_hash:
+            return index, entry
+    raise PurseRefusal(Refused.REQUEST_CLOSED, "this Request is not in the table")
+
+
+def _same_question(
+    state: PurseState,
+    suite: Suite,
+    purse_id: bytes,
+    payer: bytes,
+    epoch: int,
+    n: int,
+    amount: int,
+    order_hash: bytes,
+) -> Entry | None:
+    for entry in state.table:
+        if entry.state is not EntryState.OPEN:
+            continue
+        again = Request(
+            suite=suite,
+            payer=payer,
+            epoch=epoch,
+            n=n,
+            payee=purse_id,
+            k=entry.k,
+            amount=amount,
+            order_hash=order_hash,
+        )
+        if again.hash == entry.request_hash:
+            return entry
+    return None
+
+
+def _with_entry(state: PurseState, index: int, entry: Entry) -> PurseState:
+    table = list(state.table)
+    table[index] = entry
+    return replace(state, table=tuple(table))
