@@ -1,8 +1,9 @@
 """Certificates: CWTs (RFC 8392) with a confirmation key (RFC 8747), at a fixed layout that a card can read.
 
 Protected header {1: alg, 4: kid of the issuer, 16: 61} (typ = CoAP content format application/cwt, RFC 9596), claims
-{4: exp, 5: nbf, 8: {1: COSE_Key}, -70001: class, -70002: test mark, -70003: purse epoch}. Dates are seconds since 1970 in four
-bytes, good from 1970-01-01T18:12:16 to 2106. The id of the subject is not a claim: it is the thumbprint of its key.
+{4: exp, 5: nbf, 8: {1: COSE_Key}, -70001: class, -70002: test mark, -70003: purse epoch}. Dates are seconds since 1970
+in four bytes, good from 1970-01-01T18:12:16 to 2106. The id of the subject is not a claim: it is the
+thumbprint of its key.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Certificate:
         )
 
     def signed_by(self, signer: Signer) -> Certificate:
-        """This certificate with the issuer's signature; raises OutOfRangeError for dates or ids outside their limits."""
+        """This certificate with the issuer's signature; raises OutOfRangeError for dates or ids outside limits."""
         if len(self.issuer) != ID_SIZE or signer.public.thumbprint != self.issuer:
             raise OutOfRangeError("the signer is not the issuer that the certificate names")
         if not _EARLIEST <= self.not_before < self.expires <= _LATEST:

@@ -39,7 +39,7 @@ class Money:
 
     @classmethod
     def parse(cls, text: str, currency: Currency = Currency.CNY) -> Money:
-        """Read a decimal such as ``68`` or ``68.00``; raises UsageError for a sign, a third decimal or anything else."""
+        """Read a decimal such as ``68`` or ``68.00``; raises UsageError for a sign, a third decimal and the like."""
         match = _DECIMAL.fullmatch(text.strip())
         if match is None:
             raise UsageError(f"{text!r} is not an amount", next_step="Write it like 68.00, at most two decimals.")

@@ -31,7 +31,7 @@ class CertificationRequest(FixedMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance(FixedMessage):
-    """By the authority: `amount` fen issued into an operator's purse; `serial` counts issuances to that purse from 1."""
+    """By the authority: `amount` fen issued into an operator's purse; `serial` counts those to this purse from 1."""
 
     TYPE: ClassVar[MessageType] = MessageType.ISSUANCE
     authority: bytes = octets(2, ID_SIZE)

@@ -2,7 +2,8 @@
 
 A card compares constants and copies fields; so does this module. A payload is a CBOR map with labels 0..23 in rising
 order, whose values are small integers (one byte) or byte strings of fixed size. Everything between the fields is
-constant, so that *all bytes equal the template outside the fields* means *canonical*: no parser, nothing to disagree on.
+constant, so that *all bytes equal the template outside the fields* means *canonical*: no parser,
+nothing to disagree on.
 Only when that comparison fails is the payload decoded generally, to name what is wrong.
 """
 
@@ -199,7 +200,7 @@ class FixedMessage:
     """Base of the fixed-layout messages: a frozen dataclass whose fields carry labels."""
 
     TYPE: ClassVar[MessageType]
-    suite: Suite = small(SUITE_LABEL)
+    suite: Suite = small(SUITE_LABEL)  # noqa: RUF009  (it returns a dataclass field)
 
     @classmethod
     def layout(cls) -> Layout:

@@ -121,8 +121,8 @@ def collect(
 ) -> StoredAnswer | Credit:
     """Decide a COLLECT of a voucher whose signature and certificate this purse has verified itself (rule 7).
 
-    The entry fixes payer, counter and amount through H(Request). A load by the operator counts as acknowledged inflow at
-    once. Works in ACTIVE and BLOCKED: what was requested may always be finished.
+    The entry fixes payer, counter and amount through H(Request). A load by the operator counts as acknowledged
+    inflow at once. Works in ACTIVE and BLOCKED: what was requested may always be finished.
     """
     if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
         raise PurseRefusal(Refused.WRONG_STATE, "the purse cannot collect in this state")

@@ -161,7 +161,7 @@ def _debit(
 
 
 def resend(state: PurseState, *, request_hash: bytes | None = None, payee: bytes | None = None) -> tuple[bytes, ...]:
-    """Stored vouchers by H(Request), by payee id, or all, oldest first; raises PurseRefusal NOT_FOUND when none fits."""
+    """Stored vouchers by H(Request), by payee id, or all, oldest first; raises PurseRefusal NOT_FOUND for none."""
     found = sorted(
         (
             slot
