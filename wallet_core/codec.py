@@ -1,8 +1,8 @@
 """Strict deterministic CBOR: the only door through which variable-length messages come in.
 
 cbor2 accepts duplicate keys, non-minimal integers, indefinite lengths and trailing bytes. A message here has
-exactly one encoding (RFC 8949, clause 4.2.1): decode, encode again, compare, refuse. Map keys are integers whose length-first
-(RFC 7049) and bytewise (RFC 8949) orders agree; see docs/spec/messages.cddl.
+exactly one encoding (RFC 8949, clause 4.2.1): decode, encode again, compare, refuse. Map keys are
+integers whose length-first (RFC 7049) and bytewise (RFC 8949) orders agree; see docs/spec/messages.cddl.
 """
 
 from __future__ import annotations
