@@ -28,7 +28,7 @@ class CardLike(Protocol):
         ...
 
     def power_off(self) -> None:
-        """Takes the power, and with it volatile memory: selected applet, PIN verified, secure channel. May be repeated."""
+        """Takes the power, and with it volatile memory (applet selected, PIN verified, channel). May be repeated."""
         ...
 
     def transmit(self, command: bytes) -> bytes:

@@ -14,7 +14,7 @@ from wallet_core.errors import Refused
 
 
 class SW(IntEnum):
-    """Words of ISO/IEC 7816-4 and GlobalPlatform that this project uses; what a purse refuses with has Refused's value."""
+    """Words of ISO/IEC 7816-4 and GlobalPlatform in use here; what a purse refuses with has Refused's value."""
 
     OK = 0x9000
     END_OF_DATA = 0x6282
