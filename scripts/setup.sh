@@ -66,34 +66,37 @@ apt_install() {
 
 new_enough() { "$1" -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
+place() { # place PYTHON: a venv fits one interpreter and one directory only
+    "$1" -c 'import os, sys; print(sys.version_info[:2], sys.base_prefix, os.getcwd())' 2>/dev/null
+}
+
+fits() { # fits DIR PYTHON: a venv made here by this interpreter, that still works
+    place "$2" | cmp -s - "$1/place" && "$1/bin/python" -c 'import pip' 2>/dev/null
+}
+
 choose_python() { # sets python, and python_package: what Debian calls its packages
     local candidate
-    python=
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11; do
-        if new_enough "$candidate"; then
-            python=$candidate
-            break
-        fi
-        [ "$candidate" != "${PYTHON:-}" ] || fail "PYTHON=$candidate is not a Python 3.11 or newer"
-    done
-    [ -n "$python" ] || fail "no Python 3.11 or newer; on Debian 12, Ubuntu 24.04 or later:  sudo apt-get install python3"
-    python_package=$(basename "$python")
-    case $python_package in python3 | python3.*) ;; *) python_package=python3 ;; esac
+    # A venv that works is kept: another python3 on the PATH is no reason to start again.
+    if [ -z "${PYTHON:-}" ] && fits .venv .venv/bin/python; then
+        python=.venv/bin/python
+    elif [ -n "${PYTHON:-}" ]; then
+        new_enough "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11 or newer"
+        python=$PYTHON
+    else
+        python=
+        for candidate in python3 python3.13 python3.12 python3.11; do
+            if new_enough "$candidate"; then
+                python=$candidate
+                break
+            fi
+        done
+        [ -n "$python" ] || fail "no Python 3.11 or newer; on Debian 12, Ubuntu 24.04 or later:  sudo apt-get install python3"
+    fi
+    python_package=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 }
 
-place() { # place PYTHON: a venv fits one interpreter and one directory only
-    "$1" -c 'import os, sys; print(sys.version, os.getcwd())' 2>/dev/null
-}
-
-make_venv() { # make_venv DIR: keeps the one that is there if it still works
-    if [ -z "${PYTHON:-}" ] && place "$1/bin/python" | cmp -s - "$1/place"; then
-        return
-    fi
-    choose_python
-    if place "$python" | cmp -s - "$1/place" && "$1/bin/python" -c 'import pip' 2>/dev/null; then
-        return
-    fi
-    require python3-venv
+make_venv() { # make_venv DIR
+    fits "$1" "$python" && return
     say "making $1 with $("$python" --version)"
     "$python" -m venv --clear "$1"
     place "$1/bin/python" >"$1/place"
@@ -131,32 +134,37 @@ install_pyscard() { # from source against the system's libpcsclite, hence the co
 }
 
 main() {
-    local level=${1:-} reader=${READER:-auto}
+    local level=${1:-} reader=${READER:-auto} parts=() pcsc=no
+    case $level in runtime | dev | full) ;; *) fail "usage: scripts/setup.sh runtime|dev|full" ;; esac
     mkdir -p build
     exec 9>build/setup.lock
     flock 9 # two makes at once take turns
+    choose_python
+    fits .venv "$python" || parts+=(python3-venv)
+    if [ "$level" = full ] || [ "$reader" = pcsc ]; then
+        pcsc=yes
+        parts+=("${PCSC_PARTS[@]}")
+    elif [ "$reader" = auto ] && [ -z "$(missing "${PCSC_PARTS[@]}")" ]; then
+        pcsc=maybe
+    fi
+    [ "$level" != full ] || parts+=("${TEST_PARTS[@]}")
+    require "${parts[@]}"
+
     make_venv .venv
-    python=.venv/bin/python
-    python_package=python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    case $level in
-    runtime)
+    if [ "$level" = runtime ]; then
         install_lock .venv runtime
         install_lock .venv build
-        ;;
-    dev | full) install_lock .venv dev ;;
-    *) fail "usage: scripts/setup.sh runtime|dev|full" ;;
-    esac
+    else
+        install_lock .venv dev
+    fi
     install_product
+    case $pcsc in
+    yes) install_pyscard ;;
+    maybe) install_pyscard || say "pyscard does not build here; READER=auto goes on with the reader in process" ;;
+    esac
     if [ "$level" = full ]; then
-        require "${PCSC_PARTS[@]}" "${TEST_PARTS[@]}"
-        install_pyscard
         make_venv .venv-witness
         install_lock .venv-witness witness
-    elif [ "$reader" = pcsc ]; then
-        require "${PCSC_PARTS[@]}"
-        install_pyscard
-    elif [ "$reader" = auto ] && [ -z "$(missing "${PCSC_PARTS[@]}")" ]; then
-        install_pyscard || say "pyscard does not build here; READER=auto goes on with the reader in process"
     fi
 }
 
