@@ -126,10 +126,11 @@ def test_a_module_has_one_idea(name: str) -> None:
 
 
 def test_every_folder_has_its_sentence() -> None:
+    """A folder of tests that mirrors a source folder has the sentence of that one."""
     rows = folder_rows()
-    missing = sorted(folders() - set(rows))
+    missing = sorted(folder for folder in folders() - set(rows) if folder.removeprefix("tests/") not in rows)
     assert not missing, "no row in docs/ARCHITECTURE.md"
-    assert all(re.search(r"\w.*[.;:]$|\w.*\.$", sentence) for sentence in rows.values())
+    assert all(re.search(r"\w+ .*\w.*\.$", sentence) for sentence in rows.values())
 
 
 def test_every_row_names_a_folder() -> None:
