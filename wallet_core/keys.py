@@ -9,15 +9,17 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 
 from wallet_core.errors import BadSignatureError, ConfigurationError, OutOfRangeError
 from wallet_core.suites import Suite
 
 COORDINATE_SIZE = 32
 SIGNATURE_SIZE = 64
+_DIGEST_SIZE = 32
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5, P-256, n
 _VERIFY = ec.ECDSA(hashes.SHA256())
+_VERIFY_DIGEST = ec.ECDSA(Prehashed(hashes.SHA256()))
 # The thumbprint input {1: 2, -1: 1, -2: x, -3: y} (RFC 9679, clause 4) with fixed offsets.
 _THUMB_X = bytes.fromhex("a401022001215820")
 _THUMB_Y = bytes.fromhex("225820")
@@ -58,13 +60,22 @@ class PublicKey:
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Check a raw r‖s signature (64 bytes) over `message`; raises BadSignatureError."""
+        self._check(signature, message, _VERIFY)
+
+    def verify_digest(self, signature: bytes, digest: bytes) -> None:
+        """The same, over a message whose SHA-256 `digest` (32 bytes, such as H(x)) is known already."""
+        if len(digest) != _DIGEST_SIZE:
+            raise OutOfRangeError("a SHA-256 digest has 32 bytes")
+        self._check(signature, digest, _VERIFY_DIGEST)
+
+    def _check(self, signature: bytes, data: bytes, algorithm: ec.ECDSA) -> None:
         if len(signature) != SIGNATURE_SIZE:
             raise BadSignatureError(f"a signature has {SIGNATURE_SIZE} bytes, not {len(signature)}")
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
         if not (0 < r < _ORDER and 0 < s < _ORDER):
             raise BadSignatureError("a signature value is outside 1 to n - 1")
         try:
-            self.native().verify(encode_dss_signature(r, s), message, _VERIFY)
+            self.native().verify(encode_dss_signature(r, s), data, algorithm)
         except InvalidSignature as exc:
             raise BadSignatureError("the signature does not verify") from exc
 
