@@ -18,13 +18,14 @@ from wallet_core.errors import (
     CodecError,
     NotCanonicalError,
     OutOfRangeError,
+    OversizedError,
     TruncatedError,
     UnknownLabelError,
     UnknownSuiteError,
     WrongTypeError,
 )
 from wallet_core.ids import COUNTER_MAX, ID_SIZE
-from wallet_core.keys import PublicKey, Signer
+from wallet_core.keys import SIGNATURE_SIZE, PublicKey, Signer
 from wallet_core.suites import Suite
 
 MAX_CERTIFICATE_SIZE = 512
@@ -138,8 +139,11 @@ class Certificate:
         if head != _PROTECTED + issuer + _PROTECTED_END:
             raise _diagnose_header(head)
         claims = sign1.payload
-        if len(claims) != PAYLOAD_SIZE or len(sign1.signature) != 64:
+        if len(claims) != PAYLOAD_SIZE:
             raise _diagnose_claims(claims)
+        if len(sign1.signature) != SIGNATURE_SIZE:
+            fault = TruncatedError if len(sign1.signature) < SIGNATURE_SIZE else OversizedError
+            raise fault(f"a signature has {SIGNATURE_SIZE} bytes, not {len(sign1.signature)}")
         exp, nbf = int.from_bytes(claims[3:7], "big"), int.from_bytes(claims[9:13], "big")
         at = 13 + len(_CNF)
         x, y = claims[at : at + 32], claims[at + 32 + len(_CNF_Y) : at + 64 + len(_CNF_Y)]

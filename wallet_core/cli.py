@@ -205,11 +205,22 @@ def _trust_store(paths: tuple[Path, ...], *, production: bool) -> TrustStore:
 
 def main() -> None:
     """Entry point of `ecny`: every way out has a documented exit code (docs/spec/statuses.md)."""
+    as_json = "--json" in sys.argv
     try:
-        root.main(standalone_mode=True)
+        status = root.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else ExitCode.OK)
     except EcnyError as exc:
-        report(exc, as_json="--json" in sys.argv)
+        report(exc, as_json=as_json)
         sys.exit(exc.exit_code)
+    except click.ClickException as exc:  # a wrong option or argument
+        if as_json:
+            report(UsageError(exc.format_message()), as_json=True)
+        else:
+            exc.show()
+        sys.exit(ExitCode.USAGE)
+    except click.Abort:  # click's name for Ctrl-C
+        click.echo("interrupted", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
     except Exception as exc:
         if os.environ.get("ECNY_DEBUG"):
             raise

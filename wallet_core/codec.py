@@ -7,7 +7,6 @@ integers whose length-first (RFC 7049) and bytewise (RFC 8949) orders agree; see
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import cbor2
@@ -28,16 +27,15 @@ def decode(data: bytes, *, max_size: int) -> Any:
     """
     if len(data) > max_size:
         raise OversizedError(f"{len(data)} bytes, at most {max_size} are allowed")
-    stream = io.BytesIO(data)
     try:
-        value = cbor2.load(stream)
+        value = cbor2.loads(data)
         again = encode(value)
     except cbor2.CBORDecodeEOF as exc:
         raise TruncatedError(f"ends after {len(data)} bytes in the middle of an item") from exc
     except Exception as exc:  # cbor2 lets ValueError, TypeError, RecursionError and its own errors through
         raise CodecError(f"not CBOR: {type(exc).__name__}") from exc
     if again != data:
-        if stream.tell() < len(data) and data.startswith(again):
+        if data.startswith(again):  # an encoding ends by itself: what follows is no part of it
             raise OversizedError(f"{len(data) - len(again)} bytes after the end of the message")
         raise NotCanonicalError("not the one deterministic encoding of this value (RFC 8949, clause 4.2.1)")
     return value

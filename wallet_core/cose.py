@@ -39,6 +39,8 @@ def _read_bstr(data: bytes, at: int) -> tuple[bytes, int]:
         raise NotCanonicalError(f"expected a byte string, found initial byte {head:02x}")
     extra = {0x58: 1, 0x59: 2, 0x5A: 4}.get(head, 0)
     start = at + 1 + extra
+    if start > len(data):
+        raise TruncatedError("the head of a byte string ends too soon")
     size = int.from_bytes(data[at + 1 : start], "big") if extra else head - 0x40
     smallest = {0: 0, 1: 24, 2: 0x100, 4: 0x10000}[extra]
     if (head - 0x40 > 23 and not extra) or size < smallest:

@@ -58,6 +58,7 @@ class ExitCode(IntEnum):
     STORAGE = 11
     SERVER_UNREACHABLE = 12
     VERDICT_NEGATIVE = 13
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class EcnyError(Exception):
@@ -177,8 +178,8 @@ class Refused(IntEnum):
     OFFLINE_COUNT = 0x69E5  # as many payments as may be made before the next grant
     INSUFFICIENT = 0x69E2  # above what the purse may spend
     BALANCE_LIMIT = 0x69E8  # balance and open Requests would pass the limit
-    PIN_REQUIRED = 0x6982  # verify the PIN first
     PIN_BLOCKED = 0x6983  # no tries left; finishing and recovery still work
+    PIN_REQUIRED = 0x6982  # verify the PIN first
     REQUEST_CLOSED = 0x69ED  # not an open Request of this purse
     NOT_FOUND = 0x6A88  # nothing stored under this reference
 

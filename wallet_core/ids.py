@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from wallet_core.errors import OutOfRangeError, UsageError
 
 ID_SIZE = 32
 HASH_SIZE = 32
 COUNTER_MAX = 2**32 - 2  # the last value is never issued: a counter that reaches it is exhausted
 SHORT_DIGITS = 8
+_HEXADECIMAL = re.compile(r"[0-9a-f]{64}", re.ASCII | re.IGNORECASE)
 
 
 def check_id(value: bytes) -> bytes:
@@ -19,13 +22,9 @@ def check_id(value: bytes) -> bytes:
 
 def parse_id(text: str) -> bytes:
     """Read an id from 64 hexadecimal digits; raises UsageError."""
-    try:
-        value = bytes.fromhex(text)
-    except ValueError as exc:
-        raise UsageError("an id is written as 64 hexadecimal digits") from exc
-    if len(value) != ID_SIZE:
-        raise UsageError(f"an id is written as 64 hexadecimal digits, not {len(text)}")
-    return value
+    if _HEXADECIMAL.fullmatch(text) is None:
+        raise UsageError("an id is written as 64 hexadecimal digits")
+    return bytes.fromhex(text)
 
 
 def short(value: bytes) -> str:

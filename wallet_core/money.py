@@ -39,12 +39,15 @@ class Money:
 
     @classmethod
     def parse(cls, text: str, currency: Currency = Currency.CNY) -> Money:
-        """Read a decimal such as ``68`` or ``68.00``; raises UsageError for a sign, a third decimal and the like."""
+        """Read a decimal such as ``68`` or ``68.00``; raises UsageError for a sign, a third decimal, too much."""
         match = _DECIMAL.fullmatch(text.strip())
         if match is None:
             raise UsageError(f"{text!r} is not an amount", next_step="Write it like 68.00, at most two decimals.")
         whole, cents = match.group(1), (match.group(2) or "").ljust(2, "0")
-        return cls(int(whole) * 100 + int(cents), currency)
+        minor = int(whole) * 100 + int(cents)
+        if minor > MAX_MINOR_UNITS:
+            raise UsageError(f"{text!r} is more than can be counted", next_step="Give a smaller amount.")
+        return cls(minor, currency)
 
     def __str__(self) -> str:
         return f"{self.currency.prefix} {self.minor // 100:,}.{self.minor % 100:02d}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 
 from wallet_core.certificates import ISSUER_OF, Certificate, CertificateClass
@@ -13,8 +12,6 @@ from wallet_core.errors import (
     UntrustedCertificateError,
     WrongClassError,
 )
-
-MAX_CHAIN = 4
 
 
 class TrustStore:
@@ -39,6 +36,8 @@ class TrustStore:
         """Learn an operator's certificate after checking it against the authority; raises a VerificationError."""
         if certificate.subject_class is not CertificateClass.OPERATOR:
             raise WrongClassError("only operators' certificates are kept as issuers")
+        if certificate.subject == self.root.subject:
+            raise UntrustedCertificateError("the authority's key is no operator's key")
         self._check_link(certificate, self.root)
         self._issuers[certificate.subject] = certificate
 
@@ -57,22 +56,27 @@ class TrustStore:
 
         Signatures are checked once for each certificate, dates every time.
         """
-        chain = [certificate]
-        while chain[-1].subject != self.root.subject:
-            issuer = self._issuers.get(chain[-1].issuer)
-            if issuer is None or len(chain) >= MAX_CHAIN:
-                raise UntrustedCertificateError("no chain leads from this certificate to the authority")
-            chain.append(issuer)
+        chain = self._chain(certificate)
         encoded = certificate.to_bytes()
         if encoded not in self._verified:
-            for child, parent in itertools.pairwise(chain):
-                self._check_link(child, parent)
+            self._check_link(certificate, chain[1] if len(chain) > 1 else self.root)  # those above were checked before
             self._verified[encoded] = certificate
         for link in chain:
             _check_dates(link, now)
         if allowed is not None and certificate.subject_class not in tuple(allowed):
             raise WrongClassError(f"a certificate of class {certificate.subject_class.name} may not do this")
         return certificate
+
+    def _chain(self, certificate: Certificate) -> tuple[Certificate, ...]:
+        """`certificate` and the issuers above it, the root last: no longer than device → operator → authority."""
+        issuer = self._issuers.get(certificate.issuer)
+        if issuer is None:
+            raise UntrustedCertificateError("no chain leads from this certificate to the authority")
+        if certificate.subject == self.root.subject:
+            if certificate.hash != self.root.hash:
+                raise UntrustedCertificateError("another certificate for the authority's key than the trusted one")
+            return (certificate,)
+        return (certificate, issuer) if issuer is self.root else (certificate, issuer, self.root)
 
     def forget(self) -> None:
         """Drop what was verified before: call it when revocations change."""

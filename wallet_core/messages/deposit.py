@@ -11,9 +11,17 @@ from enum import IntEnum
 from typing import Any, ClassVar, Self
 
 from wallet_core import codec
-from wallet_core.errors import CodecError, OutOfRangeError, TruncatedError, UnknownLabelError, WrongTypeError
+from wallet_core.errors import (
+    CodecError,
+    OutOfRangeError,
+    OversizedError,
+    TruncatedError,
+    UnknownLabelError,
+    WrongTypeError,
+)
 from wallet_core.ids import HASH_SIZE, ID_SIZE
 from wallet_core.messages.layout import SUITE_LABEL, TYPE_LABEL, MessageType
+from wallet_core.money import MAX_MINOR_UNITS
 from wallet_core.suites import Suite, profile
 
 MAX_VOUCHERS = 10_000
@@ -21,6 +29,7 @@ MAX_REFUSALS = 1_000
 MAX_CERTIFICATES = 10_000
 MAX_ITEM_SIZE = 1024
 MAX_BATCH_SIZE = 8 * 1024 * 1024  # bytes, envelope included
+_MAX_BATCH_PAYLOAD = MAX_BATCH_SIZE - 78  # around it: tag and array 2, headers 4 + 1, head 5, signature 66
 MAX_ANSWER_SIZE = 64 * 1024
 
 
@@ -62,10 +71,11 @@ class DepositBatch:
     certificates: tuple[bytes, ...] = ()
 
     def to_payload(self) -> bytes:
+        """The one encoding; raises OversizedError or OutOfRangeError for what its receiver would refuse."""
         _check_items("vouchers", self.vouchers, MAX_VOUCHERS)
         _check_items("refusals", self.refusals, MAX_REFUSALS)
         _check_items("certificates", self.certificates, MAX_CERTIFICATES)
-        return codec.encode(
+        payload = codec.encode(
             {
                 TYPE_LABEL: int(self.TYPE),
                 SUITE_LABEL: int(self.suite),
@@ -77,11 +87,14 @@ class DepositBatch:
                 7: list(self.certificates),
             }
         )
+        if len(payload) > _MAX_BATCH_PAYLOAD:
+            raise OversizedError(f"a batch has at most {MAX_BATCH_SIZE} bytes; hand in fewer vouchers at once")
+        return payload
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
         """Parse; raises a CodecError. The items are not looked into here: a bad one must not stop the others."""
-        value = _decode_map(payload, MAX_BATCH_SIZE, cls.TYPE, range(8))
+        value = _decode_map(payload, _MAX_BATCH_PAYLOAD, cls.TYPE, range(8))
         batch = cls(
             suite=profile(value[SUITE_LABEL]).suite,
             payee=_octets("payee", value[2], ID_SIZE),
@@ -121,7 +134,7 @@ class DepositAnswer:
                 3: _octets("payee", self.payee, ID_SIZE),
                 4: _counter("number", self.number).to_bytes(4, "big"),
                 5: _octets("batch_hash", self.batch_hash, HASH_SIZE),
-                6: self.credited.to_bytes(8, "big"),
+                6: _money("credited", self.credited).to_bytes(8, "big"),
                 7: bytes(self.voucher_statuses),
                 8: bytes(self.refusal_statuses),
             }
@@ -141,7 +154,7 @@ class DepositAnswer:
             payee=_octets("payee", value[3], ID_SIZE),
             number=_counter("number", int.from_bytes(_octets("number", value[4], 4), "big")),
             batch_hash=_octets("batch_hash", value[5], HASH_SIZE),
-            credited=int.from_bytes(_octets("credited", value[6], 8), "big"),
+            credited=_money("credited", int.from_bytes(_octets("credited", value[6], 8), "big")),
             voucher_statuses=statuses,
             refusal_statuses=refusals,
         )
@@ -149,7 +162,9 @@ class DepositAnswer:
 
 def _decode_map(payload: bytes, max_size: int, message_type: MessageType, labels: range) -> dict[int, Any]:
     value = codec.decode(payload, max_size=max_size)
-    if not isinstance(value, dict) or value.get(TYPE_LABEL) != message_type:
+    if not isinstance(value, dict):
+        raise WrongTypeError("the payload is not a map")
+    if type(value.get(TYPE_LABEL)) is not int or value[TYPE_LABEL] != message_type:  # 10.0 equals 10
         raise WrongTypeError(f"not a message of type {message_type.value}")
     unknown = [label for label in value if type(label) is not int or label not in labels]
     if unknown:
@@ -177,6 +192,12 @@ def _any_octets(name: str, value: Any) -> bytes:
 def _counter(name: str, value: int) -> int:
     if not 1 <= value < 2**32:
         raise OutOfRangeError(f"{name} is outside 1 to 2**32 - 1")
+    return value
+
+
+def _money(name: str, value: int) -> int:
+    if not 0 <= value <= MAX_MINOR_UNITS:
+        raise OutOfRangeError(f"{name} is outside 0 to {MAX_MINOR_UNITS}")
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from wallet_core.certificates import CertificateClass
 from wallet_core.ids import HASH_SIZE, ID_SIZE
 from wallet_core.keys import COORDINATE_SIZE, PublicKey
 from wallet_core.messages.layout import FixedMessage, MessageType, money, octets, small, unsigned
@@ -21,7 +22,7 @@ class CertificationRequest(FixedMessage):
     TYPE: ClassVar[MessageType] = MessageType.CERTIFICATION_REQUEST
     x: bytes = octets(2, COORDINATE_SIZE)
     y: bytes = octets(3, COORDINATE_SIZE)
-    subject_class: int = small(4)
+    subject_class: int = small(4, most=max(CertificateClass))
     challenge: bytes = octets(5, HASH_SIZE)
 
     @property

@@ -59,11 +59,13 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
-    """One field: its label, its size in bytes (content only), its kind."""
+    """One field: its label, its size in bytes (content only), its kind; `least` and `most` of a small integer."""
 
     label: int
     size: int
     kind: Kind
+    least: int = 0
+    most: int = 23
 
 
 def octets(label: int, size: int) -> Any:
@@ -78,8 +80,8 @@ def money(label: int) -> Any:
     return dataclasses.field(metadata={_META: FieldSpec(label, 8, Kind.MONEY)})
 
 
-def small(label: int) -> Any:
-    return dataclasses.field(metadata={_META: FieldSpec(label, 1, Kind.SMALL)})
+def small(label: int, *, least: int = 0, most: int = 23) -> Any:
+    return dataclasses.field(metadata={_META: FieldSpec(label, 1, Kind.SMALL, least, most)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,10 @@ class Layout:
         values: dict[str, Any] = {}
         at = 0
         for slot in self.slots:
-            if payload[at : slot.start] != slot.before:
+            content = payload[slot.start : slot.end]
+            if payload[at : slot.start] != slot.before or (slot.spec.kind is Kind.SMALL and content[0] > 23):
                 raise self.diagnose(payload)
-            values[slot.name] = _unpack_field(slot, payload[slot.start : slot.end])
+            values[slot.name] = _unpack_field(slot, content)
             at = slot.end
         return values
 
@@ -161,8 +164,8 @@ class Layout:
 
 def _content_fault(slot: Slot, content: Any) -> CodecError | None:
     if slot.spec.kind is Kind.SMALL:
-        if type(content) is not int or not 0 <= content <= 23:
-            return OutOfRangeError(f"{slot.name} is not a small integer")
+        if type(content) is not int or not slot.spec.least <= content <= slot.spec.most:
+            return OutOfRangeError(f"{slot.name} is not a number from {slot.spec.least} to {slot.spec.most}")
     elif not isinstance(content, bytes):
         return OutOfRangeError(f"{slot.name} is not a byte string")
     elif len(content) < slot.spec.size:
@@ -178,9 +181,9 @@ def _pack_field(slot: Slot, value: Any) -> bytes:
         if not isinstance(value, bytes) or len(value) != spec.size:
             raise OutOfRangeError(f"{slot.name} has {spec.size} bytes")
         return value
-    limit = {Kind.UNSIGNED: 256**spec.size - 1, Kind.MONEY: MAX_MINOR_UNITS, Kind.SMALL: 23}[spec.kind]
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
-        raise OutOfRangeError(f"{slot.name} is outside 0 to {limit}")
+    limit = {Kind.UNSIGNED: 256**spec.size - 1, Kind.MONEY: MAX_MINOR_UNITS, Kind.SMALL: spec.most}[spec.kind]
+    if not isinstance(value, int) or isinstance(value, bool) or not spec.least <= value <= limit:
+        raise OutOfRangeError(f"{slot.name} is outside {spec.least} to {limit}")
     return int(value).to_bytes(spec.size, "big")
 
 
@@ -190,8 +193,8 @@ def _unpack_field(slot: Slot, content: bytes) -> Any:
     value = int.from_bytes(content, "big")
     if slot.spec.kind is Kind.MONEY and value > MAX_MINOR_UNITS:
         raise OutOfRangeError(f"{slot.name} is above {MAX_MINOR_UNITS}")
-    if slot.spec.kind is Kind.SMALL and value > 23:
-        raise NotCanonicalError(f"{slot.name} is not a small integer")
+    if slot.spec.kind is Kind.SMALL and not slot.spec.least <= value <= slot.spec.most:
+        raise OutOfRangeError(f"{slot.name} is outside {slot.spec.least} to {slot.spec.most}")
     return value
 
 

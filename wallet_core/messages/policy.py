@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
+from wallet_core.certificates import CertificateClass
 from wallet_core.ids import ID_SIZE
 from wallet_core.messages.layout import FixedMessage, MessageType, money, octets, small, unsigned
 
@@ -24,14 +25,15 @@ class Policy(FixedMessage):
     `payee_classes` is a bit set over certificate classes: bit c lets this purse pay class c. `pin_threshold`: a payment
     above it needs the PIN. `unverified_total`: sum of payments without PIN since the last verified one.
     `payee_threshold`: above it the purse verifies the payee's signature and certificate before the debit.
+    `least_suite` may be one that this version does not know: then every Request is refused.
     """
 
     TYPE: ClassVar[MessageType] = MessageType.POLICY
     operator: bytes = octets(2, ID_SIZE)
     version: int = unsigned(3)
-    purse_class: int = small(4)
-    least_suite: int = small(5)
-    mode: int = small(6)
+    purse_class: int = small(4, most=max(CertificateClass))
+    least_suite: int = small(5, least=1)
+    mode: int = small(6, least=min(SpendMode), most=max(SpendMode))
     balance_limit: int = money(7)
     transfer_limit: int = money(8)
     offline_total: int = money(9)

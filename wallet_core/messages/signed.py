@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
 from wallet_core.cose import Sign1
-from wallet_core.errors import BadSignatureError, UnknownSuiteError
+from wallet_core.errors import BadSignatureError, OversizedError, TruncatedError, UnknownSuiteError
 from wallet_core.keys import PublicKey, Signer
 from wallet_core.suites import Suite, profile
 
@@ -61,7 +61,8 @@ def parse(kind: type[M], data: bytes, *, max_size: int = MAX_FIXED_SIZE) -> Sign
     if sign1.protected != expected.protected:
         raise UnknownSuiteError("the protected header does not belong to the suite named in the payload")
     if len(sign1.signature) != expected.signature_size:
-        raise BadSignatureError(f"a signature of this suite has {expected.signature_size} bytes")
+        fault = TruncatedError if len(sign1.signature) < expected.signature_size else OversizedError
+        raise fault(f"a signature of this suite has {expected.signature_size} bytes, not {len(sign1.signature)}")
     return Signed(message, sign1.signature)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.ids import COUNTER_MAX
 from wallet_core.messages.policy import Policy
+from wallet_core.messages.signed import parse
 from wallet_core.messages.transfer import Receipt, Refusal, Request, Voucher
 from wallet_core.money import MAX_MINOR_UNITS
 from wallet_core.purse.state import Entry, EntryState, Lifecycle, PurseState
@@ -79,15 +81,17 @@ def request(
 ) -> StoredAnswer | NewRequest:
     """Decide a REQUEST to `payer` for `amount` fen at the payer's counter (epoch, n).
 
-    The same question again gives the stored Request. Raises PurseRefusal before anything is reserved.
+    The same question while it is open gives the stored Request, on a blocked purse too. Raises PurseRefusal before
+    anything is reserved.
     """
+    if state.lifecycle in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
+        same = _same_question(state, suite, purse_id, payer, epoch, n, amount, order_hash)
+        if same is not None:
+            return StoredAnswer(same.request)
     if state.lifecycle is not Lifecycle.ACTIVE or policy is None:
         raise PurseRefusal(Refused.WRONG_STATE, "the purse is not active")
     if suite < policy.least_suite:
         raise PurseRefusal(Refused.SUITE)
-    same = _same_question(state, suite, purse_id, payer, epoch, n, amount, order_hash)
-    if same is not None:
-        return StoredAnswer(same.request)
     entry = state.free_entry()
     if entry is None:
         raise PurseRefusal(
@@ -117,23 +121,32 @@ def request(
 
 
 def collect(
-    state: PurseState, purse_id: bytes, voucher: Voucher, *, payer_class: CertificateClass
+    state: PurseState,
+    purse_id: bytes,
+    voucher: Voucher,
+    *,
+    payer_class: CertificateClass,
+    verify_payer: Callable[[], None] | None = None,
 ) -> StoredAnswer | Credit:
-    """Decide a COLLECT of a voucher whose signature and certificate this purse has verified itself (rule 7).
+    """Decide a COLLECT of a voucher whose signature and certificate this purse verifies itself (rule 7).
 
-    The entry fixes payer, counter and amount through H(Request). A load by the operator counts as acknowledged
-    inflow at once. Works in ACTIVE and BLOCKED: what was requested may always be finished.
+    `verify_payer` does that and raises PurseRefusal CERTIFICATE or SIGNATURE; None means that the caller has done it.
+    The stored Request fixes payer, counter and amount. A load by the operator counts as acknowledged inflow at
+    once. Works in ACTIVE and BLOCKED: what was requested may always be finished.
     """
     if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
         raise PurseRefusal(Refused.WRONG_STATE, "the purse cannot collect in this state")
+    for entry in state.table:
+        if entry.state is EntryState.COLLECTED and entry.voucher_hash == voucher.hash:
+            return StoredAnswer(entry.answer)
     if voucher.payee != purse_id:
         raise PurseRefusal(Refused.WRONG_PURSE, "the voucher is made out to another payee")
     if not payer_class.is_purse:
         raise PurseRefusal(Refused.CERTIFICATE, f"a {payer_class.name} is no purse and cannot pay")
+    if verify_payer is not None:
+        verify_payer()
     index, entry = _by_hash(state, voucher.request_hash)
-    if entry.state is EntryState.COLLECTED and entry.voucher_hash == voucher.hash:
-        return StoredAnswer(entry.answer)
-    if entry.state is not EntryState.OPEN or entry.k != voucher.k or entry.amount != voucher.amount:
+    if entry.state is not EntryState.OPEN or not _answers(voucher, parse(Request, entry.request).message):
         raise PurseRefusal(Refused.REQUEST_CLOSED, "this Request is not open")
     acknowledged = voucher.amount if payer_class is CertificateClass.OPERATOR_PURSE else 0
     after = replace(state, total_in=state.total_in + voucher.amount, in_acked=state.in_acked + acknowledged)
@@ -162,6 +175,18 @@ def refuse(state: PurseState, purse_id: bytes, request_hash: bytes, *, suite: Su
     return Denial(refusal, index, state)
 
 
+def _answers(voucher: Voucher, request: Request) -> bool:
+    """Labels 2 to 7 agree: a purse cannot collect from one payer what it asked of another."""
+    return (voucher.payer, voucher.epoch, voucher.n, voucher.payee, voucher.k, voucher.amount) == (
+        request.payer,
+        request.epoch,
+        request.n,
+        request.payee,
+        request.k,
+        request.amount,
+    )
+
+
 def _by_hash(state: PurseState, request_hash: bytes) -> tuple[int, Entry]:
     for index, entry in enumerate(state.table):
         if entry.state is not EntryState.FREE and entry.request_hash == request_hash:
@@ -180,7 +205,7 @@ def _same_question(
     order_hash: bytes,
 ) -> Entry | None:
     for entry in state.table:
-        if entry.state is not EntryState.OPEN:
+        if entry.state is not EntryState.OPEN or entry.amount != amount:
             continue
         again = Request(
             suite=suite,

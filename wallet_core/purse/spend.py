@@ -1,6 +1,6 @@
 """The payer's side: PAY and RESEND as pure decisions.
 
-A decision changes nothing. The holder of the state signs the payload into a free slot, makes `Debit.state` durable in
+A decision changes nothing. The holder of the state signs the payload into a free slot, makes `Debit.commit` durable in
 one commit, and only then answers; whatever must refuse has refused before.
 """
 
@@ -52,13 +52,18 @@ def pay(
     payee_class: CertificateClass | None,
     pin_verified: bool,
     seal: Callable[[AuditData], bytes],
+    verify_payee: Callable[[], None] | None = None,
 ) -> Stored | Debit:
-    """Decide a PAY. `payee_class` is the class of the payee's certificate where the purse has verified it, else None.
+    """Decide a PAY. `payee_class` is the class in the payee's certificate where the Request came with one, else None.
+
+    `verify_payee` then verifies certificates and Request signature; it raises PurseRefusal CERTIFICATE or SIGNATURE and
+    is called only when nothing before them in the order applies. None means that the caller has verified them already.
 
     Raises PurseRefusal with the first reason that applies, in the order of `Refused`; a stored voucher comes before
     any gate, because policy, PIN and limits never stop the finishing of a transfer (rule 10).
     """
-    if request.payer == purse_id and request.epoch == state.epoch:
+    finishing = state.lifecycle in (Lifecycle.ACTIVE, Lifecycle.BLOCKED)
+    if finishing and request.payer == purse_id and request.epoch == state.epoch:
         stored = _find(state, request)
         if stored is not None:
             return Stored(stored.voucher)
@@ -75,7 +80,7 @@ def pay(
         raise PurseRefusal(Refused.SLOTS_FULL, "no free slot", next_step="Bring the card online to free its slots.")
     if state.next_n > COUNTER_MAX:
         raise PurseRefusal(Refused.COUNTERS_EXHAUSTED, next_step="Have the card replaced.")
-    _check_payee(purse_id, policy, request, payee_class)
+    _check_payee(purse_id, policy, request, payee_class, verify_payee)
     _check_limits(state, policy, request.amount)
     _check_pin(state, policy, request.amount, pin_verified=pin_verified)
     return _debit(state, policy, request, slot, pin_verified=pin_verified, seal=seal)
@@ -89,11 +94,19 @@ def _find(state: PurseState, request: Request) -> Slot | None:
     return None
 
 
-def _check_payee(purse_id: bytes, policy: Policy, request: Request, payee_class: CertificateClass | None) -> None:
+def _check_payee(
+    purse_id: bytes,
+    policy: Policy,
+    request: Request,
+    payee_class: CertificateClass | None,
+    verify_payee: Callable[[], None] | None,
+) -> None:
     if payee_class is not None and not policy.payee_classes >> payee_class & 1:
         raise PurseRefusal(Refused.PAYEE_CLASS, f"this purse may not pay a {payee_class.name}")
     if payee_class is None and request.amount > policy.payee_threshold:
         raise PurseRefusal(Refused.PAYEE_UNVERIFIED, next_step="Send the signed Request and the payee's certificates.")
+    if payee_class is not None and verify_payee is not None:
+        verify_payee()
     if request.payee == purse_id:
         raise PurseRefusal(Refused.SELF_PAYMENT)
 
@@ -115,9 +128,9 @@ def _check_limits(state: PurseState, policy: Policy, amount: int) -> None:
 
 def spendable(state: PurseState, policy: Policy) -> int:
     """Fen that may be spent now: the balance, or in *staged* mode what a grant has acknowledged of it."""
-    if policy.mode == SpendMode.STAGED:
-        return max(0, min(state.balance, state.in_acked + state.total_reversed - state.total_out))
-    return state.balance
+    if policy.mode == SpendMode.INTERMITTENT:
+        return state.balance
+    return max(0, min(state.balance, state.in_acked + state.total_reversed - state.total_out))
 
 
 def _check_pin(state: PurseState, policy: Policy, amount: int, *, pin_verified: bool) -> None:
@@ -161,7 +174,12 @@ def _debit(
 
 
 def resend(state: PurseState, *, request_hash: bytes | None = None, payee: bytes | None = None) -> tuple[bytes, ...]:
-    """Stored vouchers by H(Request), by payee id, or all, oldest first; raises PurseRefusal NOT_FOUND for none."""
+    """Stored vouchers by H(Request), by payee id, or all, oldest first.
+
+    Raises PurseRefusal WRONG_STATE unless active or blocked, NOT_FOUND for none.
+    """
+    if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
+        raise PurseRefusal(Refused.WRONG_STATE, "the purse shows no vouchers in this state")
     found = sorted(
         (
             slot
