@@ -15,7 +15,7 @@ help: ## this list
 
 demo: ## a visitor's card pays while the server is away; ends with the conserved line
 	@scripts/setup.sh runtime
-	@$(PYTHON_BIN) tests/demo/run.py --load "$$LOAD" --sales "$$SALES" --reader "$$READER"
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/demo/run.py --load "$$LOAD" --sales "$$SALES" --reader "$$READER"
 
 test: ## lint and every test; ends with the counts of power cuts and kills
 	@scripts/setup.sh full
@@ -26,7 +26,7 @@ test: ## lint and every test; ends with the counts of power cuts and kills
 
 bench: ## the figures of docs/benchmarks.md, into build/bench.json
 	@scripts/setup.sh full
-	@$(PYTHON_BIN) tests/bench/run.py
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/bench/run.py
 
 lint: ## ruff, mypy --strict, shellcheck
 	@scripts/setup.sh dev
@@ -34,7 +34,7 @@ lint: ## ruff, mypy --strict, shellcheck
 
 up: ## a server with the demo's authority, card and till, until Ctrl-C
 	@scripts/setup.sh runtime
-	@$(PYTHON_BIN) tests/demo/up.py
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/demo/up.py
 
 lock: ## new versions into requirements/ (needs uv)
 	@scripts/lock.sh
