@@ -1,0 +1,58 @@
+"""The chart of accounts: who can own value, and which of them may be below zero (docs/spec/ledger.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class AccountKind(IntEnum):
+    """Kinds of accounts; all balances are in fen, and all of them together sum to zero."""
+
+    ISSUANCE = 1  # what the authority has issued, as a negative number
+    OPERATOR_PURSE = 2  # value in the operator's purse
+    LOAD_IN_FLIGHT = 3  # paid by the operator's purse to a card whose Receipt has not come
+    CARD = 4  # the card's shadow: loads with a Receipt less settled vouchers; below zero while a Receipt is late
+    WALLET = 5  # a merchant's
+    REDEEMED = 6  # given back to the authority
+    LOSS = 7  # what the operator has paid for others, as a negative number
+
+    @property
+    def may_be_negative(self) -> bool:
+        return self in (AccountKind.ISSUANCE, AccountKind.CARD, AccountKind.LOSS)
+
+
+class TransferKind(IntEnum):
+    """Why value moved. With its reference (a hash, 32 bytes) each transfer happens once."""
+
+    ISSUANCE = 1  # reference: H(Issuance)
+    LOAD = 2  # H(Voucher) of the operator's purse
+    LOAD_COLLECTED = 3  # H(Voucher): the card's Receipt has come
+    DEPOSIT = 4  # H(DepositBatch), netted for each card
+
+
+_PREFIX = {
+    AccountKind.ISSUANCE: "issuance",
+    AccountKind.OPERATOR_PURSE: "purse",
+    AccountKind.LOAD_IN_FLIGHT: "flight",
+    AccountKind.CARD: "card",
+    AccountKind.WALLET: "wallet",
+    AccountKind.REDEEMED: "redeemed",
+    AccountKind.LOSS: "loss",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`number`: the ledger's own; `owner`: a purse id or merchant id in hexadecimal, empty for the operator's own."""
+
+    number: int
+    kind: AccountKind
+    owner: str
+    balance: int
+
+    @property
+    def name(self) -> str:
+        """Such as ``card/4f1c…``, ``wallet/9a2b…``, ``issuance``."""
+        prefix = _PREFIX[self.kind]
+        return f"{prefix}/{self.owner}" if self.owner else prefix

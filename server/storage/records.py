@@ -1,0 +1,147 @@
+"""What the storage keeps, as frozen records without database types. Amounts in fen, times in seconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+@dataclass(frozen=True, slots=True)
+class PurseRecord:
+    """A purse that can pay. `number`: the storage's own; its two accounts: its shadow and its loads in flight."""
+
+    number: int
+    id: bytes
+    certificate: bytes
+    serial: bytes | None
+    card_account: int
+    flight_account: int
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantRecord:
+    id: str
+    name: str
+    wallet: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRecord:
+    """A one-time enrolment code by its keyed digest; `till`: the id that used it."""
+
+    digest: bytes
+    merchant: str
+    expires: int
+    till: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TillRecord:
+    """An account payee, with the head of its chain of batches."""
+
+    number: int
+    id: bytes
+    certificate: bytes
+    merchant: str
+    wallet: int
+    last_number: int
+    last_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorPurseRecord:
+    """The operator's purse: what it has spent is `next_n`, what it has is the balance of its account."""
+
+    id: bytes
+    epoch: int
+    next_n: int
+    account: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRecord:
+    """A load. `n`: the counter that was next when it was asked for; the paid fields are set once, the Receipt once."""
+
+    id: str
+    key_digest: bytes
+    card: bytes
+    amount: int
+    order_hash: bytes
+    payer: bytes
+    epoch: int
+    n: int
+    request_hash: bytes | None = None
+    voucher: bytes | None = None  # the payload; signing it again gives the same bytes
+    voucher_hash: bytes | None = None
+    receipt: bytes | None = None
+
+    @property
+    def paid(self) -> bool:
+        return self.voucher is not None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """A batch as it came and as it was answered."""
+
+    hash: bytes
+    raw: bytes
+    answer: bytes
+
+
+class VoucherState(IntEnum):
+    """What became of a genuine voucher; the numbers are those of `DepositStatus`."""
+
+    SETTLED = 0
+    REFUSED = 7
+    REVIEW = 9
+
+
+# payer number, epoch, n, H(Voucher), amount, first 8 bytes of H(Request) as a number, batch key, VoucherState
+VoucherRow = tuple[int, int, int, bytes, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherRecord:
+    """A genuine voucher. Its bytes are in the batch with key `batch`."""
+
+    payer: int
+    epoch: int
+    n: int
+    hash: bytes
+    amount: int
+    batch: int
+    state: VoucherState
+
+
+@dataclass(frozen=True, slots=True)
+class SettledVoucher:
+    """A line of the report on what was credited."""
+
+    payer: bytes
+    epoch: int
+    n: int
+    amount: int
+    hash: bytes
+    merchant: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCheck:
+    """What the database finds when it recounts: each number is 0 in sound books."""
+
+    total: int  # sum of all balances
+    unbalanced_transfers: int  # transfers whose postings do not sum to zero
+    wrong_balances: int  # accounts whose balance is not the sum of its postings
+    unbacked_settlements: int  # fen settled voucher by voucher less fen moved by deposits
+
+
+def batch_key(till_number: int, batch_number: int) -> int:
+    """One number for one batch: the till's in the upper half, the batch's in the lower 32 bits."""
+    return till_number << 32 | batch_number
+
+
+def request_prefix(request_hash: bytes) -> int:
+    """The first 8 bytes of H(Request) as a signed 64-bit number: a short index; a hit is always checked in full."""
+    return int.from_bytes(request_hash[:8], "big", signed=True)

@@ -1,0 +1,135 @@
+"""SQLite as a storage: the only module that imports sqlite3, and the one place where its errors become StorageError.
+
+WAL with synchronous=FULL: a commit is on disk before anything is acknowledged. One writer at a time (a lock in this
+process, BEGIN IMMEDIATE across processes); a thread has one connection of its own, so that readers never wait.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from sqlite_utils import Database
+
+from server.storage.migrations import SCHEMA
+from server.storage.protocol import Reader, Writer
+from server.storage.sqlite_deposits import SqliteDeposits
+from server.storage.sqlite_ledger import SqliteLedger
+from server.storage.sqlite_loads import SqliteLoads
+from server.storage.sqlite_parties import SqliteParties
+from wallet_core.errors import StorageError
+
+PAGE_SIZE = 8192  # bytes; raw batches are long
+CACHE_KIB = 65_536
+CHECKPOINT_PAGES = 2000
+
+
+class SqliteTransaction(SqliteParties, SqliteLoads, SqliteDeposits, SqliteLedger):
+    """All that a Reader and a Writer offer, on one connection inside one transaction."""
+
+
+class SqliteStorage:
+    """`path`: the database file, made if missing. `busy_timeout_ms`: how long to wait for another process's writer."""
+
+    def __init__(self, path: Path, *, busy_timeout_ms: int = 5_000) -> None:
+        self._path = path
+        self._busy_timeout_ms = busy_timeout_ms
+        self._local = threading.local()
+        self._writer = threading.Lock()
+        self._opened: list[sqlite3.Connection] = []
+        self._opened_lock = threading.Lock()
+        self._closed = False
+        with translated("the database cannot be opened"):
+            self._migrate()
+
+    def _migrate(self) -> None:
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            SCHEMA.apply(Database(connection, execute_plugins=False, recursive_triggers=False))
+            connection.execute("COMMIT")
+        except BaseException:
+            self._rollback(connection)
+            raise
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            return connection
+        if self._closed:
+            raise StorageError("the database is closed")
+        # The closing thread is another one; no connection is ever used by two threads at once.
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        with self._opened_lock:
+            self._opened.append(connection)
+        connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_ms)}")
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        self._local.connection = connection
+        return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """One snapshot; nothing is written."""
+        with translated("the database cannot be read"):
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                yield cast(Reader, SqliteTransaction(connection))
+            finally:
+                self._rollback(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Commits on a normal way out, rolls back on an exception."""
+        with self._writer, translated("the database cannot be written"):
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield cast(Writer, SqliteTransaction(connection))
+                connection.execute("COMMIT")
+            except BaseException:
+                self._rollback(connection)
+                raise
+
+    def _rollback(self, connection: sqlite3.Connection) -> None:
+        """End the transaction, if the error has not ended it already; what made us roll back is the error to report.
+
+        A connection that cannot even roll back is given up: closing it ends the transaction.
+        """
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._local.connection = None
+            connection.close()
+
+    def probe(self) -> None:
+        with self._writer, translated("the database cannot be written"):
+            connection = self._connection()
+            connection.execute("UPDATE probe SET count = count + 1 WHERE number = 1")
+
+    def close(self) -> None:
+        """Close every thread's connection; what is committed is on disk already."""
+        with self._opened_lock:
+            self._closed = True
+            while self._opened:
+                self._opened.pop().close()
+        self._local = threading.local()
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Any error of the database as a StorageError that says what happened, without quoting data."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise StorageError(f"{what}: {exc}") from exc

@@ -1,0 +1,73 @@
+"""Batches, vouchers, refusals and evidence in SQLite; the voucher table is the hot one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+
+from server.storage.records import BatchRecord, VoucherRecord, VoucherRow, VoucherState
+from server.storage.sqlite_session import Row, SqliteSession
+
+_VOUCHER = "SELECT payer, epoch, n, hash, amount, batch, state FROM voucher"
+
+
+class SqliteDeposits(SqliteSession):
+    """`DepositReader` and `DepositWriter`."""
+
+    def batch(self, key: int) -> BatchRecord | None:
+        row = self._row("SELECT hash, raw, answer FROM batch WHERE key = ?", key)
+        return BatchRecord(*row) if row else None
+
+    def voucher(self, payer: int, epoch: int, n: int) -> VoucherRecord | None:
+        row = self._row(f"{_VOUCHER} WHERE payer = ? AND epoch = ? AND n = ?", payer, epoch, n)
+        return _voucher(row) if row else None
+
+    def vouchers_of_request(self, prefix: int) -> list[VoucherRecord]:
+        return [_voucher(row) for row in self._rows(f"{_VOUCHER} WHERE request = ?", prefix)]
+
+    def refused_requests(self, till: int) -> frozenset[bytes]:
+        return frozenset(row[0] for row in self._rows("SELECT request_hash FROM refusal WHERE till = ?", till))
+
+    def headroom(self, payers: Collection[int]) -> dict[int, int]:
+        rows = self._rows(
+            "SELECT p.number, c.balance + f.balance FROM purse p JOIN account c ON c.number = p.card_account "
+            "JOIN account f ON f.number = p.flight_account WHERE p.number IN (SELECT value FROM json_each(?))",
+            json.dumps(list(payers)),
+        )
+        return dict(rows)
+
+    def evidence_count(self) -> int:
+        return self._number("SELECT count(*) FROM evidence")
+
+    def add_batch(self, key: int, record: BatchRecord, *, now: int) -> None:
+        self._insert(
+            "INSERT INTO batch (key, hash, answer, received_at, raw) VALUES (?, ?, ?, ?, ?)",
+            *(key, record.hash, record.answer, now, record.raw),
+        )
+        self._change_one(
+            "UPDATE till SET last_number = ?, last_hash = ? WHERE number = ?", key & 0xFFFFFFFF, record.hash, key >> 32
+        )
+
+    def add_vouchers(self, rows: Iterable[VoucherRow]) -> int:
+        sql = "INSERT INTO voucher VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        return self._connection.executemany(sql, rows).rowcount
+
+    def set_voucher_state(self, payer: int, epoch: int, n: int, state: VoucherState) -> None:
+        self._change_one(
+            "UPDATE voucher SET state = ? WHERE payer = ? AND epoch = ? AND n = ?", state.value, payer, epoch, n
+        )
+
+    def add_refusal(self, till: int, request_hash: bytes, raw: bytes) -> None:
+        self._insert("INSERT INTO refusal VALUES (?, ?, ?)", till, request_hash, raw)
+
+    def add_evidence(self, payer: int, epoch: int, n: int, first: bytes, second: bytes, second_hash: bytes) -> None:
+        self._insert(
+            "INSERT INTO evidence (payer, epoch, n, first, second, second_hash) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            *(payer, epoch, n, first, second, second_hash),
+        )
+
+
+def _voucher(row: Row) -> VoucherRecord:
+    payer, epoch, n, voucher_hash, amount, batch, state = row
+    return VoucherRecord(payer, epoch, n, voucher_hash, amount, batch, VoucherState(state))
