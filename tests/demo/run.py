@@ -21,7 +21,7 @@ def main() -> int:
     arguments = _parse()
     try:
         with readers.open_desk(arguments.reader) as desk:
-            return Story(DATA.resolve(), arguments.load, arguments.sales, desk).play()
+            return Story(arguments.data.resolve(), arguments.load, arguments.sales, desk).play()
     except DemoError as exc:
         print(f"demo: {exc}", file=sys.stderr)
         return exc.exit_code
@@ -33,6 +33,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--sales", type=_sales, default=[6800, 3600], help="fen, comma separated; the last is torn (SALES=)"
     )
+    parser.add_argument("--data", type=Path, default=DATA, help="where the state is left")
     parser.add_argument("--reader", choices=readers.CHOICES, default="auto", help="(READER=)")
     return parser.parse_args()
 

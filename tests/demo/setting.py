@@ -37,6 +37,10 @@ class Setting:
         return self.data / "server" / "admin.token"
 
     @property
+    def address(self) -> Path:
+        return self.data / "server" / "address"
+
+    @property
     def code(self) -> Path:
         return self.data / "till-code"
 
