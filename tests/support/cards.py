@@ -1,0 +1,243 @@
+"""Cards in process for any test: a world of keys from a seed, and emulated cards that it personalises and loads.
+
+    world = make_world("some seed")
+    hand = personalised_card(world, load=50_000)
+    voucher = hand.wallet.pay(world.till_request(hand.wallet.select(), amount=6_800).to_payload())
+
+Everything follows from the seed: keys, card randomness, challenges. Personalisation is the real one (SCP03).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cache
+from random import Random
+from typing import Any
+
+from hardware.data_objects import Fci
+from hardware.driver import HardWallet
+from hardware.emulator.card import EmulatedCard, PlannedFaults
+from hardware.emulator.flash import Flash
+from hardware.emulator.memory import CARD_LAYOUT
+from hardware.emulator.profiles import PROFILES, manufacture, seeded
+from hardware.exchange import CardConnection
+from hardware.personalisation import CardPapers, personalise
+from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
+from hardware.transports.in_process import InProcessTransport
+from support.keys import Party, certify
+from wallet_core.audit import AuditData
+from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.keys import SoftwareKey
+from wallet_core.messages import CertificationRequest, Policy, Request, Signed, SpendMode, Voucher, parse
+from wallet_core.suites import Suite
+
+PIN = "246810"
+SERIAL = bytes.fromhex("0123456789ABCDEF")
+LOAD = 50_000  # fen
+PAYEE_CLASSES = (CertificateClass.OPERATOR_PURSE, CertificateClass.MERCHANT_PURSE, CertificateClass.TILL)
+
+
+@dataclass(frozen=True)
+class World:
+    """An authority, an operator with its purse, a till, a merchant's purse key, and the test policy hk-visitor."""
+
+    seed: str
+    authority: Party
+    operator: Party
+    operator_purse: Party
+    till: Party
+    policy: Policy
+
+    def key(self, name: str) -> SoftwareKey:
+        return SoftwareKey.from_secret(self.digest(f"key {name}"))
+
+    def digest(self, text: str) -> bytes:
+        """32 bytes that follow from the seed and `text`."""
+        return hashlib.sha256(f"{self.seed}: {text}".encode()).digest()
+
+    def party(self, name: str, subject_class: CertificateClass, **changes: Any) -> Party:
+        """Another party, certified by this world's operator."""
+        key = self.key(name)
+        return Party(name, key, certify(self.operator.key, key, subject_class, **changes))
+
+    def audit_key(self, serial: bytes) -> bytes:
+        return self.digest(f"audit key {serial.hex()}")[:16]
+
+    def signed_policy(self, **changes: Any) -> bytes:
+        return Signed.sign(replace(self.policy, **changes), self.operator.key).to_bytes()
+
+    def papers(self, serial: bytes, request: bytes, **policy: Any) -> CardPapers:
+        """What the operator's server answers to a card's CertificationRequest."""
+        asked = parse(CertificationRequest, request).message
+        certificate = Certificate(
+            issuer=self.operator.id,
+            key=asked.key,
+            subject_class=CertificateClass(asked.subject_class),
+            not_before=self.operator.certificate.not_before,
+            expires=self.operator.certificate.expires,
+            test=True,
+            epoch=1,
+        ).signed_by(self.operator.key)
+        return CardPapers(
+            certificate.to_bytes(),
+            self.operator.certificate.to_bytes(),
+            self.authority.certificate.to_bytes(),
+            self.signed_policy(**policy),
+            self.audit_key(serial),
+        )
+
+    def till_request(self, fci: Fci, amount: int, *, k: int = 1, order: str = "order", **changes: Any) -> Request:
+        """The till's Request to the card with this FCI, for its next counter."""
+        request = Request(
+            suite=Suite.ES256,
+            payer=fci.purse_id,
+            epoch=fci.epoch,
+            n=fci.next_n,
+            payee=self.till.id,
+            k=k,
+            amount=amount,
+            order_hash=self.digest(order),
+        )
+        return replace(request, **changes)
+
+    def signed_by_till(self, request: Request) -> tuple[bytes, bytes, bytes]:
+        """Signed Request, till's and operator's certificates: what PAY, payee verified, wants."""
+        signed = Signed.sign(request, self.till.key).to_bytes()
+        return signed, self.till.certificate.to_bytes(), self.operator.certificate.to_bytes()
+
+    def voucher_for(self, request: bytes, payer: Party | None = None, **changes: Any) -> tuple[bytes, bytes, bytes]:
+        """A purse's answer to a card's signed Request: signed Voucher, payer's and operator's certificates.
+
+        The payer is the operator's purse unless given; `changes` replace fields of the Voucher before it is signed.
+        """
+        payer = payer or self.operator_purse
+        asked = parse(Request, request).message
+        voucher = Voucher(
+            suite=asked.suite,
+            payer=asked.payer,
+            epoch=asked.epoch,
+            n=asked.n,
+            payee=asked.payee,
+            k=asked.k,
+            amount=asked.amount,
+            request_hash=asked.hash,
+            policy_version=1,
+            audit=AuditData(asked.n, 0, 0, 0, 0).seal(self.audit_key(b""), bytes(12)),
+        )
+        signed = Signed.sign(replace(voucher, **changes), payer.key).to_bytes()
+        return signed, payer.certificate.to_bytes(), self.operator.certificate.to_bytes()
+
+
+def make_world(seed: str = "world") -> World:
+    """The world of this seed; the same one each time."""
+    return _world(seed)
+
+
+@cache
+def _world(seed: str) -> World:
+    def key(name: str) -> SoftwareKey:
+        return SoftwareKey.from_secret(hashlib.sha256(f"{seed}: {name}".encode()).digest())
+
+    def party(name: str, subject_class: CertificateClass, issuer: SoftwareKey) -> Party:
+        return Party(name, key(name), certify(issuer, key(name), subject_class))
+
+    authority = party("authority", CertificateClass.AUTHORITY, key("authority"))
+    operator = party("operator", CertificateClass.OPERATOR, authority.key)
+    policy = Policy(
+        suite=Suite.ES256,
+        operator=operator.id,
+        version=1,
+        purse_class=CertificateClass.HARD_WALLET,
+        least_suite=Suite.ES256,
+        mode=SpendMode.STAGED,
+        balance_limit=100_000,
+        transfer_limit=50_000,
+        offline_total=100_000,
+        offline_count=16,
+        pin_threshold=20_000,
+        unverified_total=30_000,
+        payee_threshold=20_000,
+        payee_classes=sum(1 << one for one in PAYEE_CLASSES),
+    )
+    return World(
+        seed,
+        authority,
+        operator,
+        party("operator purse", CertificateClass.OPERATOR_PURSE, operator.key),
+        party("till", CertificateClass.TILL, operator.key),
+        policy,
+    )
+
+
+@dataclass
+class CardInHand:
+    """A card in an in-process reader, with everything that a test wants to look at."""
+
+    world: World
+    serial: bytes
+    card: EmulatedCard
+    plans: PlannedFaults
+    transport: InProcessTransport
+    connection: CardConnection
+    wallet: HardWallet
+
+    @property
+    def flash(self) -> Flash:
+        return self.card.flash
+
+    def tap(self) -> Fci:
+        """Power off and on, then SELECT: what a new tap does."""
+        self.connection.reset()
+        return self.wallet.select()
+
+    def load(self, amount: int, n: int, order: str = "load") -> bytes:
+        """REQUEST and COLLECT of a load from the operator's purse at its counter `n`; the signed Receipt."""
+        purse = self.world.operator_purse
+        request = self.wallet.request(purse.id, 1, n, amount, self.world.digest(order))
+        return self.wallet.collect(*self.world.voucher_for(request))
+
+
+def blank_card(
+    world: World, serial: bytes = SERIAL, *, profile: str = "hk-visitor", extended: bool | None = None
+) -> CardInHand:
+    """A card as it leaves the factory, powered, not selected."""
+    number = int.from_bytes(world.digest(f"card {serial.hex()}")[:8], "big")
+    flash = Flash(CARD_LAYOUT.cells, rng=Random(number))
+    manufacture(flash, PROFILES[profile], serial)
+    return in_hand(world, serial, flash, number, extended=extended)
+
+
+def in_hand(world: World, serial: bytes, flash: Flash, number: int, *, extended: bool | None = None) -> CardInHand:
+    """Put the card of this flash into a reader; `number` seeds its randomness."""
+    plans = PlannedFaults()
+    card = EmulatedCard(flash, seeded(number), plans)
+    transport = InProcessTransport(card, "test reader")
+    connection = CardConnection(transport, extended=extended)
+    return CardInHand(world, serial, card, plans, transport, connection, HardWallet(connection))
+
+
+def personalised_card(
+    world: World,
+    serial: bytes = SERIAL,
+    *,
+    load: int = 0,
+    pin: str = PIN,
+    profile: str = "hk-visitor",
+    extended: bool | None = None,
+    **policy: Any,
+) -> CardInHand:
+    """An active card, selected, loaded with `load` fen by the operator's purse; `policy`: changed fields of its policy."""
+    hand = blank_card(world, serial, profile=profile, extended=extended)
+    production = PROFILES[profile].production
+    policy.setdefault("purse_class", PROFILES[profile].subject_class)
+    personalise(
+        hand.wallet,
+        lambda number: transport_keys(TEST_BATCH_KEY, number, production=production),
+        world.digest("host challenge")[:8],
+        lambda number, request: world.papers(number, request, **policy),
+        pin,
+    )
+    if load:
+        hand.load(load, n=1)
+    return hand
