@@ -16,7 +16,6 @@ from wallet_core.cose import Sign1
 from wallet_core.errors import (
     BadSignatureError,
     CodecError,
-    NotCanonicalError,
     OutOfRangeError,
     OversizedError,
     TruncatedError,
@@ -182,7 +181,7 @@ def _diagnose_header(head: bytes) -> CodecError:
         return UnknownSuiteError(f"algorithm {value.get(1)!r} is not known here")
     if set(value) != {1, 4, 16}:
         return UnknownLabelError("the protected header has other labels than 1, 4 and 16")
-    return NotCanonicalError("the protected header does not fit its fixed layout")
+    return OutOfRangeError("the protected header does not fit its fixed layout")
 
 
 def _diagnose_claims(claims: bytes) -> CodecError:
@@ -197,4 +196,4 @@ def _diagnose_claims(claims: bytes) -> CodecError:
         return UnknownLabelError("the certificate has a claim that is not known here")
     if expected - set(value):
         return TruncatedError("the certificate lacks a claim")
-    return NotCanonicalError("the claims do not fit their fixed layout")
+    return OutOfRangeError("the claims do not fit their fixed layout")

@@ -146,7 +146,7 @@ class Layout:
             return exc
         if not isinstance(value, dict):
             return WrongTypeError("the payload is not a map")
-        if value.get(TYPE_LABEL) != self.message_type:
+        if type(value.get(TYPE_LABEL)) is not int or value[TYPE_LABEL] != self.message_type:  # True equals 1
             return WrongTypeError(f"type {value.get(TYPE_LABEL)!r}, expected {self.message_type.value}")
         known = {TYPE_LABEL} | {slot.spec.label for slot in self.slots}
         unknown = sorted((label for label in value if label not in known), key=repr)
