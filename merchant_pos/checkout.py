@@ -1,0 +1,317 @@
+"""The checkout: carries out what merchant_pos.decisions decides, with the journal always a step ahead of the card.
+
+The order that nothing may change: Request on disk (ASKED) → PAY → voucher verified → on disk (PAID) → PAID is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hardware.status_words import memory_unchanged, tries_left
+from merchant_pos import phrases
+from merchant_pos.decisions import (
+    AnotherCard,
+    AskAgain,
+    Result,
+    Shown,
+    balance_left,
+    check_voucher,
+    make_request,
+    on_card,
+    on_refusal,
+)
+from merchant_pos.decisions import Step as Next
+from merchant_pos.identity import Identity
+from merchant_pos.journal import Journal
+from merchant_pos.payers import Payers
+from merchant_pos.ports import CardSource, Clock, PayerCard, PinEntry, Step, no_step
+from merchant_pos.sales import CANCELLED, Order, Sale, SaleState
+from wallet_core.certificates import Certificate
+from wallet_core.errors import (
+    CardError,
+    CodecError,
+    EcnyError,
+    NoCardError,
+    OutcomeUnknownError,
+    PurseRefusal,
+    Refused,
+    StorageError,
+    TransportError,
+    UsageError,
+    VerificationError,
+)
+from wallet_core.messages import Refusal, Request, Signed
+from wallet_core.money import fen
+
+POLL_S = 0.2  # between two looks at a card that could not go on
+_SLOWEST_S = 2.0
+# Reasons after which the same tap goes on; more rounds than the card has PIN tries are never needed.
+_MAX_ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a tap or a whole sale ended. `why`: the error behind NOT_CHARGED or TAP_AGAIN; `left` in fen."""
+
+    result: Result
+    sale: Sale | None = None
+    why: EcnyError | None = None
+
+    @property
+    def left(self) -> int | None:
+        return self.sale.left if self.sale is not None else None
+
+
+class Checkout:
+    """One till at one reader. `notify` is given each moment as a line for people, after it is true."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        identity: Identity,
+        clock: Clock,
+        notify: Callable[[str], None],
+        step: Step = no_step,
+    ) -> None:
+        self._journal = journal
+        self._identity = identity
+        self._clock = clock
+        self._notify = notify
+        self._step = step
+        self._payers = Payers(journal, identity, lambda: clock.now_ms() // 1000)
+
+    # A whole sale ---------------------------------------------------------------------------------------------------
+
+    def charge(
+        self, order: Order, source: CardSource, pins: PinEntry, *, tap_seconds: float, retap_seconds: float
+    ) -> Outcome:
+        """Sell `order`: wait for a card; once one was asked, go on to a result or until `retap_seconds` are over.
+
+        Raises OutcomeUnknownError when an earlier sale is still open, NoCardError when no card came, TransportError
+        when there is no reader, VerificationError for a card not to be believed: nothing was asked of it then.
+        """
+        self.require_nothing_open()
+        self._notify(phrases.TAP)
+        first = self._first_tap(order, source, pins, self._clock.monotonic() + tap_seconds)
+        if first.result is not Result.TAP_AGAIN:
+            return first
+        return self._finish(first, source, pins, retap_seconds)
+
+    def resume(self, source: CardSource, pins: PinEntry, *, retap_seconds: float) -> Outcome:
+        """Finish the open sale with its own card; raises OutcomeUnknownError when none is open."""
+        sale = self._journal.open_sale()
+        if sale is None:
+            raise OutcomeUnknownError(phrases.NOTHING_OPEN)
+        return self._finish(Outcome(Result.TAP_AGAIN, sale), source, pins, retap_seconds)
+
+    def cancel(self) -> Sale | None:
+        """Refuse the open sale for good, on disk; None when none is open. The caller has shown CANCEL_WARNING."""
+        sale = self._journal.open_sale()
+        return self._refuse(sale, CANCELLED) if sale is not None else None
+
+    def open_sale(self) -> Sale | None:
+        return self._journal.open_sale()
+
+    def require_nothing_open(self) -> None:
+        sale = self._journal.open_sale()
+        if sale is not None:
+            raise OutcomeUnknownError(
+                phrases.open_sale(sale.k, fen(sale.amount)),
+                next_step="Tap the same card: `ecny pos resume`. Or give it up: `ecny pos cancel`.",
+            )
+
+    def _first_tap(self, order: Order, source: CardSource, pins: PinEntry, deadline: float) -> Outcome:
+        """A card that goes away before anything was asked of it has not been charged: wait for it again."""
+        while True:
+            try:
+                return self._with_card(source, max(0.0, deadline - self._clock.monotonic()), order, pins)
+            except (OutcomeUnknownError, NoCardError):
+                if self._clock.monotonic() >= deadline:
+                    raise NoCardError("no card came, and none was asked for anything") from None
+                self._clock.wait(POLL_S)
+
+    def _finish(self, outcome: Outcome, source: CardSource, pins: PinEntry, retap_seconds: float) -> Outcome:
+        """Taps until there is a result. A card that keeps failing is asked more and more slowly."""
+        deadline = self._clock.monotonic() + retap_seconds
+        self._notify(phrases.TAP_AGAIN)
+        told, pause = "", POLL_S
+        while (left := deadline - self._clock.monotonic()) > 0:
+            again = self._try_again(source, left, pins)
+            if again.result is not Result.TAP_AGAIN:
+                return again
+            outcome = Outcome(Result.TAP_AGAIN, again.sale or outcome.sale, again.why)
+            said = self._hint(again)
+            if said and said != told:
+                self._notify(said)
+            told = said
+            pause = min(2 * pause, _SLOWEST_S) if said == phrases.TAP_AGAIN else POLL_S
+            self._clock.wait(min(pause, left))
+        return outcome
+
+    def _try_again(self, source: CardSource, timeout_s: float, pins: PinEntry) -> Outcome:
+        try:
+            return self._with_card(source, timeout_s, None, pins)
+        except (TransportError, CardError, CodecError, PurseRefusal) as exc:
+            return Outcome(Result.TAP_AGAIN, None, exc)  # reading failed: nothing was sent in this tap
+
+    @staticmethod
+    def _hint(again: Outcome) -> str:
+        if again.sale is None:
+            return ""
+        said = again.why.message if again.why is not None else ""
+        return said if said == phrases.ANOTHER_CARD else phrases.TAP_AGAIN
+
+    def _with_card(self, source: CardSource, timeout_s: float, order: Order | None, pins: PinEntry) -> Outcome:
+        card = source.card(timeout_s)
+        try:
+            return self.tap(card, order, pins)
+        finally:
+            card.close()
+
+    # One tap --------------------------------------------------------------------------------------------------------
+
+    def tap(self, card: PayerCard, order: Order | None, pins: PinEntry) -> Outcome:
+        """What one card in the field comes to. `order` is sold if no sale is open; otherwise the open sale is finished.
+
+        Errors before anything was asked of the card are raised; afterwards everything is an Outcome.
+        """
+        shown = card.select()
+        self._step("card-read")
+        plan = on_card(self._journal.open_sale(), order, shown)
+        if isinstance(plan, AnotherCard):
+            return Outcome(Result.TAP_AGAIN, plan.sale, OutcomeUnknownError(phrases.ANOTHER_CARD))
+        if isinstance(plan, AskAgain):
+            self._notify(phrases.CARD_READ)
+            payer = self._payers.to_finish(shown.purse)
+            return self._pay(card, plan.sale, shown, payer, pins, asked_before=True, verified=plan.verified)
+        if order is None:
+            raise OutcomeUnknownError(phrases.NOTHING_OPEN)
+        payer = self._payers.before_asking(card, shown)
+        self._notify(phrases.CARD_READ)
+        self._step("before-asked")
+        sale = self._journal.ask(order, lambda k: make_request(order, shown, till=self._identity.id, k=k))
+        self._step("asked")
+        return self._pay(card, sale, shown, payer, pins, asked_before=False, verified=plan.verified)
+
+    def _pay(
+        self,
+        card: PayerCard,
+        sale: Sale,
+        shown: Shown,
+        payer: Certificate,
+        pins: PinEntry,
+        *,
+        asked_before: bool,
+        verified: bool,
+    ) -> Outcome:
+        """Send the Request of `sale`, and again where a refusal can be mended, until there is an outcome."""
+        for _ in range(_MAX_ROUNDS):
+            try:
+                answer = self._send(card, sale.request, verified=verified)
+            except PurseRefusal as refusal:
+                then = on_refusal(sale.request, refusal.reason, shown, asked_before=asked_before, verified=verified)
+                if then is Next.SEND_SIGNED:
+                    verified = True
+                    continue
+                if then is Next.STILL_UNKNOWN:
+                    return self._unknown(sale, refusal)
+                if then is Next.GIVE_UP:
+                    return self._not_charged(sale, refusal)
+                try:
+                    entered = self._enter_pin(card, sale, pins)
+                except PurseRefusal as blocked:
+                    return self._not_charged(sale, blocked)
+                except EcnyError as exc:
+                    return self._unknown(sale, exc)
+                if not entered:
+                    return self._not_charged(sale, refusal)
+            except CardError as exc:
+                if asked_before or not memory_unchanged(exc.sw):
+                    return self._unknown(sale, exc)
+                return self._not_charged(sale, exc)
+            except EcnyError as exc:
+                return self._unknown(sale, exc)
+            else:
+                self._step("answered")
+                return self._take(sale, answer, shown, payer)
+        return self._unknown(sale, OutcomeUnknownError("the card goes on asking for the PIN"))
+
+    def _send(self, card: PayerCard, request: Request, *, verified: bool) -> bytes:
+        if not verified:
+            return card.pay(request.to_payload())
+        # Deterministic signatures: the same Request is the same signed bytes, as often as it is sent.
+        signed = Signed.sign(request, self._identity.key).to_bytes()
+        return card.pay_verified(signed, self._identity.certificate.to_bytes(), self._identity.operator.to_bytes())
+
+    def _enter_pin(self, card: PayerCard, sale: Sale, pins: PinEntry) -> bool:
+        """Ask the holder for the PIN and give it to the sale's card; False when there is none to give.
+
+        Typing takes time and cards are swapped without a sound: the id is read again right before the PIN goes out.
+        """
+        tries = card.select().pin_tries
+        while tries > 0:
+            pin = pins.pin(tries)
+            if pin is None:
+                return False
+            again = card.select()
+            if (again.purse, again.epoch) != (sale.request.payer, sale.request.epoch):
+                raise OutcomeUnknownError(phrases.ANOTHER_CARD)
+            try:
+                card.verify_pin(pin)
+            except UsageError as exc:  # no PIN at all: nothing went to the card
+                self._notify(exc.message)
+            except CardError as exc:
+                left = tries_left(exc.sw)
+                if left is None:
+                    raise
+                tries = left
+                self._notify(f"{phrases.PIN_WRONG}, {phrases.pin_tries(tries)}")
+            else:
+                return True
+        raise PurseRefusal(
+            Refused.PIN_BLOCKED, next_step="Nothing was charged. Have the PIN unblocked at the operator."
+        )
+
+    # Outcomes: durable first, then said -----------------------------------------------------------------------------
+
+    def _take(self, sale: Sale, answer: bytes, shown: Shown, payer: Certificate) -> Outcome:
+        """PAID, once the voucher is believed and on disk. A full disk leaves the sale open: the card answers again."""
+        try:
+            voucher = check_voucher(answer, sale.request, payer)
+            self._step("verified")
+            left = balance_left(sale.request, shown)
+            paid = self._journal.paid(sale.k, voucher.to_bytes(), voucher.hash, left)
+        except (CodecError, VerificationError, StorageError) as exc:
+            return self._unknown(sale, exc)
+        self._step("paid")
+        self._notify(phrases.paid(fen(paid.amount), fen(left) if left is not None else None))
+        self._step("shown")
+        return Outcome(Result.PAID, paid)
+
+    def _not_charged(self, sale: Sale, why: PurseRefusal | CardError) -> Outcome:
+        """NOT CHARGED: the Request is given up on disk, before anyone is told and before another is made."""
+        reason = why.reason.name if isinstance(why, PurseRefusal) else f"SW {why.sw:04X}"
+        try:
+            refused = self._refuse(sale, reason)
+        except StorageError as exc:
+            return self._unknown(sale, exc)
+        self._notify(phrases.not_charged(why.message))
+        return Outcome(Result.NOT_CHARGED, refused, why)
+
+    def _refuse(self, sale: Sale, reason: str) -> Sale:
+        refusal = Refusal(suite=sale.request.suite, payee=self._identity.id, k=sale.k, request_hash=sale.request.hash)
+        refused = self._journal.refused(sale.k, Signed.sign(refusal, self._identity.key).to_bytes(), reason)
+        self._step("refused")
+        return refused
+
+    def _unknown(self, sale: Sale, why: EcnyError) -> Outcome:
+        """TAP AGAIN. If even this cannot be written, the row on disk says ASKED, which counts as UNKNOWN."""
+        try:
+            if sale.state is SaleState.ASKED:
+                sale = self._journal.mark_unknown(sale.k, f"{why.code}: {why.message}")
+        except StorageError as exc:
+            why = exc
+        self._step("unknown")
+        return Outcome(Result.TAP_AGAIN, sale, why)
