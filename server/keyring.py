@@ -76,7 +76,7 @@ class Keyring:
 
 
 def load_keyring(directory: Path) -> Keyring:
-    """Read what `ecny server install` has stored; raises ConfigurationError when something is missing or does not fit."""
+    """Read what `ecny server install` has stored; raises ConfigurationError when it is missing or does not fit."""
     try:
         keyring = Keyring(
             operator=_key(directory / OPERATOR_KEY),

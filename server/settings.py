@@ -30,8 +30,8 @@ def system_clock() -> int:
 class Settings:
     """`clock`: seconds since 1970; `entropy(n)`: n unpredictable bytes; `workers`: processes that verify, 0 for none.
 
-    `checkpoint` is told the name of each step of a deposit or load as it is reached (docs/spec/ledger.md, *Steps*): tests kill
-    the process there. The limits of a card are in its signed policy, not here.
+    `checkpoint` is told the name of each step of a deposit or load as it is reached (docs/spec/ledger.md, *Steps*):
+    tests kill the process there. The limits of a card are in its signed policy, not here.
     """
 
     keyring: Keyring

@@ -28,7 +28,7 @@ def load_collected(
 
 
 def deposit(tx: Writer, reference: bytes, cards: Mapping[int, int], wallet: int, *, now: int) -> None:
-    """Vouchers of one batch, netted: `cards` maps card accounts to fen (positive); nothing is posted for an empty map."""
+    """Vouchers of one batch, netted: `cards` maps card accounts to fen (positive); an empty map posts nothing."""
     if not cards:
         return
     entries = {account: -amount for account, amount in cards.items()}

@@ -1,0 +1,48 @@
+"""The operator's purse as a payer: a key, a certified epoch, and its row in the storage. A real one is an HSM."""
+
+from __future__ import annotations
+
+from wallet_core.audit import NONCE_SIZE, AuditData
+from wallet_core.certificates import Certificate
+from wallet_core.keys import Signer
+from wallet_core.messages import Request, Signed, Voucher
+
+POLICY_VERSION = 1  # of the operator's purse itself, which no signed policy limits
+
+
+class OperatorPurse:
+    """Makes the payload that a load commits, and signs it: after the commit, as often as it is asked for."""
+
+    def __init__(self, signer: Signer, certificate: Certificate, audit_key: bytes) -> None:
+        """`signer` signs deterministically, so that the same row always gives the same bytes (rule 3)."""
+        self._signer = signer
+        self._audit_key = audit_key
+        self.certificate = certificate
+
+    @property
+    def id(self) -> bytes:
+        return self.certificate.subject
+
+    @property
+    def epoch(self) -> int:
+        return self.certificate.epoch
+
+    def voucher(self, request: Request, total_in: int, total_out: int, nonce: bytes) -> Voucher:
+        """The one voucher for `request`; totals of the purse after it, fen; `nonce`: 12 fresh random bytes."""
+        audit = AuditData(request.n, total_in, total_out, 0, 0)
+        return Voucher(
+            suite=request.suite,
+            payer=request.payer,
+            epoch=request.epoch,
+            n=request.n,
+            payee=request.payee,
+            k=request.k,
+            amount=request.amount,
+            request_hash=request.hash,
+            policy_version=POLICY_VERSION,
+            audit=audit.seal(self._audit_key, nonce[:NONCE_SIZE]),
+        )
+
+    def sign(self, payload: bytes) -> bytes:
+        """The signed voucher of a committed row."""
+        return Signed.sign(Voucher.from_payload(payload), self._signer).to_bytes()

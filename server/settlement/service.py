@@ -1,0 +1,160 @@
+"""Settling a batch: parse, verify in parallel, one transaction, one signed answer. Usable without HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import structlog
+
+from server.ledger import books
+from server.problems import Problem
+from server.settings import Checkpoint, no_checkpoint
+from server.settlement import careful
+from server.settlement.fast import NotPlain, Plain
+from server.settlement.payers import PayerDirectory
+from server.settlement.signatures import Verifier, piece
+from server.settlement.triage import triage
+from server.settlement.verdicts import Deposit, Verdicts
+from server.storage.protocol import Reader, Storage, Writer
+from server.storage.records import BatchRecord, TillRecord, batch_key
+from wallet_core.certificates import Certificate
+from wallet_core.ids import HASH_SIZE, short
+from wallet_core.keys import Signer
+from wallet_core.messages import DepositBatch, Signed, parse
+from wallet_core.messages.deposit import MAX_BATCH_SIZE
+from wallet_core.trust import TrustStore
+
+_log = structlog.get_logger()
+
+
+class SettlementService:
+    """One for a server; `settle` may be called from several threads at once, and should be: while one batch is
+    written, the next is verified."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        trust: TrustStore,
+        signer: Signer,
+        verifier: Verifier,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        """`signer`: the operator's key, which signs the answers; `verifier` stays the caller's to close."""
+        self._storage = storage
+        self._signer = signer
+        self._operator_id = signer.public.thumbprint
+        self._verifier = verifier
+        self._checkpoint = checkpoint
+        self._payers = PayerDirectory(storage, trust)
+
+    def settle(self, raw: bytes, now: int) -> bytes:
+        """The signed DepositAnswer to a signed DepositBatch; the same batch gets the same bytes, always.
+
+        `now`: seconds since 1970, for the record only: dates decide nothing here. Raises CodecError for what is no
+        batch, BadSignatureError, StorageError, and Problem `not-authorised`, `batch-number-used`, `batch-out-of-order`.
+        """
+        signed = parse(DepositBatch, raw, max_size=MAX_BATCH_SIZE)
+        batch, batch_hash = signed.message, signed.hash
+        with self._storage.reading() as tx:
+            till = tx.till(batch.payee)
+            if till is None:
+                raise Problem("not-authorised", "No till with this id is enrolled.", next_step="Enrol the till.")
+            signed.verify(Certificate.from_bytes(till.certificate).key)
+            stored = _answered(tx, till, batch, batch_hash)
+        if stored is not None:
+            return stored
+        self._checkpoint("deposit.received")
+        deposit = self._examine(raw, batch_hash, signed, till, now)
+        self._checkpoint("deposit.verified")
+        return self._commit(deposit, now)
+
+    def _examine(
+        self, raw: bytes, batch_hash: bytes, signed: Signed[DepositBatch], till: TillRecord, now: int
+    ) -> Deposit:
+        batch = signed.message
+        sorted_out = triage(
+            batch.vouchers,
+            batch.refusals,
+            batch.payee,
+            lambda wanted: self._payers.resolve(wanted, batch.certificates, now=now),
+        )
+        pieces = [piece(c.payer.key, c.hash, c.signature) for c in sorted_out.candidates]
+        if sorted_out.refusals:
+            key = Certificate.from_bytes(till.certificate).key
+            pieces += [piece(key.x + key.y, r.hash, r.signature) for r in sorted_out.refusals]
+        good = self._verifier.submit(pieces).result()
+        count = len(sorted_out.candidates)
+        return Deposit(raw, batch_hash, batch, till, sorted_out, good[:count], good[count:])
+
+    def _commit(self, deposit: Deposit, now: int) -> bytes:
+        try:
+            plain = Plain(deposit)
+            answer = plain.verdicts.answer(deposit, self._operator_id, self._signer)
+            with self._storage.writing() as tx:
+                stored = self._begin(tx, deposit)
+                if stored is not None:
+                    return stored
+                self._finish(tx, deposit, plain.write(tx), answer, now)
+            verdicts = plain.verdicts
+        except NotPlain:
+            with self._storage.writing() as tx:
+                stored = self._begin(tx, deposit)
+                if stored is not None:
+                    return stored
+                verdicts = careful.decide(tx, deposit)
+                answer = verdicts.answer(deposit, self._operator_id, self._signer)
+                self._finish(tx, deposit, verdicts, answer, now)
+        self._checkpoint("deposit.committed")
+        _report(deposit, verdicts)
+        return answer
+
+    def _begin(self, tx: Writer, deposit: Deposit) -> bytes | None:
+        """The chain once more, now that nobody else can write: the stored answer if the same batch was faster."""
+        self._checkpoint("deposit.begun")
+        till = tx.till(deposit.batch.payee)
+        return _answered(tx, till or deposit.till, deposit.batch, deposit.hash)
+
+    def _finish(self, tx: Writer, deposit: Deposit, verdicts: Verdicts, answer: bytes, now: int) -> None:
+        self._checkpoint("deposit.decided")
+        books.deposit(tx, deposit.hash, verdicts.cards, deposit.till.wallet, now=now)
+        tx.add_batch(deposit.key, BatchRecord(deposit.hash, deposit.raw, answer), now=now)
+        self._checkpoint("deposit.written")
+
+
+def _answered(tx: Reader, till: TillRecord, batch: DepositBatch, batch_hash: bytes) -> bytes | None:
+    """The stored answer to this very batch; None for the next batch of the chain; raises Problem for any other."""
+    expected: dict[str, int | str] = {"expected_number": till.last_number + 1, "last_hash": till.last_hash.hex()}
+    if batch.number <= till.last_number:
+        stored = tx.batch(batch_key(till.number, batch.number))
+        if stored is not None and stored.hash == batch_hash:
+            return stored.answer
+        raise Problem(
+            "batch-number-used",
+            f"Batch {batch.number} of this till is another one.",
+            next_step="This till's journal is not the one that sent it: enrol again with a new key.",
+            **expected,
+        )
+    if batch.number != till.last_number + 1 or batch.previous != till.last_hash:
+        raise Problem(
+            "batch-out-of-order",
+            f"Batch {till.last_number + 1} is expected next, behind the hash given.",
+            next_step="Send the missing batches first.",
+            **expected,
+        )
+    return None
+
+
+def _report(deposit: Deposit, verdicts: Verdicts) -> None:
+    _log.info(
+        "deposit",
+        till=short(deposit.batch.payee),
+        number=deposit.batch.number,
+        vouchers=len(verdicts.statuses),
+        credited=verdicts.credited,
+        statuses={status.name: count for status, count in Counter(verdicts.statuses).items()},
+    )
+
+
+FIRST_PREVIOUS = bytes(HASH_SIZE)
+"""`previous` of a till's first batch."""
