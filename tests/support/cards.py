@@ -227,7 +227,7 @@ def personalised_card(
     extended: bool | None = None,
     **policy: Any,
 ) -> CardInHand:
-    """An active card, selected, loaded with `load` fen by the operator's purse; `policy`: changed fields of its policy."""
+    """An active card, selected, loaded with `load` fen by the operator; `policy`: changed fields of its policy."""
     hand = blank_card(world, serial, profile=profile, extended=extended)
     production = PROFILES[profile].production
     policy.setdefault("purse_class", PROFILES[profile].subject_class)

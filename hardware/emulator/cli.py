@@ -1,0 +1,166 @@
+"""`ecny card new | emulate | fault`: emulated cards, for development and tests."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import signal
+import threading
+from collections.abc import Iterator
+
+import click
+
+from hardware.data_objects import SERIAL_SIZE
+from hardware.emulator import faults, vpcd
+from hardware.emulator.card import EmulatedCard
+from hardware.emulator.faults import FaultPlan, Tear
+from hardware.emulator.flash import Outcome
+from hardware.emulator.in_reader import create_card, has_card, open_card
+from hardware.emulator.profiles import PROFILES, find_profile
+from hardware.instructions import Ins
+from hardware.taps import card_directory
+from wallet_core.cli import Context, common_options
+from wallet_core.errors import NoCardError, UsageError
+
+
+@click.command()
+@click.option("--serial", metavar="HEX16", help="Serial number, 16 hexadecimal digits; without it a random one.")
+@click.option("--seed", metavar="TEXT", help="Makes the card's randomness repeatable: for tests.")
+@click.option("--profile", default="hk-visitor", show_default=True, type=click.Choice(sorted(PROFILES)))
+@common_options
+def new(ctx: Context, serial: str | None, seed: str | None, profile: str) -> None:
+    """Make a blank emulated card in the data directory. Its keys lie there in the clear: test money only."""
+    number = _seed(seed)
+    directory = card_directory(ctx.data)
+    facts = create_card(directory, find_profile(profile), _serial(serial, seed), number)
+    shown = {"directory": str(directory), "serial": facts.serial.hex(), "profile": facts.profile}
+    ctx.emit(shown, f"blank card {facts.serial.hex()} ({facts.profile}) in {directory}")
+
+
+def _seed(text: str | None) -> int:
+    if text is None:
+        return secrets.randbits(128)
+    return int.from_bytes(hashlib.sha256(b"ecny card seed " + text.encode()).digest()[:16], "big")
+
+
+def _serial(text: str | None, seed: str | None) -> bytes:
+    if text is None:
+        if seed is None:
+            return secrets.token_bytes(SERIAL_SIZE)
+        return hashlib.sha256(b"ecny card serial " + seed.encode()).digest()[:SERIAL_SIZE]
+    try:
+        serial = bytes.fromhex(text)
+    except ValueError:
+        serial = b""
+    if len(serial) != SERIAL_SIZE:
+        raise UsageError(f"a serial number has {2 * SERIAL_SIZE} hexadecimal digits")
+    return serial
+
+
+@click.command()
+@click.option("--vpcd", "address", default=f"{vpcd.HOST}:{vpcd.PORT}", show_default=True, metavar="HOST:PORT")
+@common_options
+def emulate(ctx: Context, address: str) -> None:
+    """Put the emulated card into vsmartcard's virtual reader, until SIGTERM or Ctrl-C."""
+    host, port = _address(address)
+    image, card = open_card(card_directory(ctx.data))
+    with contextlib.closing(image), _remote() as remote:
+        show = _Show(ctx, card, remote)
+        # A plan says how long its card stays away; without one, as long as the reader needs to see it go.
+        vpcd.serve(card, remote, connect=vpcd.connect_tcp(host, port), reinsert_ms=0, on_event=show)
+
+
+class _Show:
+    """Prints what happens to the card, and brings a torn one back when its plan says so."""
+
+    def __init__(self, ctx: Context, card: EmulatedCard, remote: vpcd.Remote) -> None:
+        self._ctx, self._card, self._remote = ctx, card, remote
+
+    def __call__(self, event: vpcd.Event) -> None:
+        if event.kind in _QUIET:
+            return
+        self._ctx.emit({"event": event.kind.value}, event.kind.value)
+        plan = self._card.torn_by
+        if event.kind is vpcd.EventKind.TORN and plan is not None and plan.reinsert_ms:
+            self._remote.eject()
+            back = threading.Timer(plan.reinsert_ms / 1000, self._remote.insert)
+            back.daemon = True
+            back.start()
+
+
+_QUIET = frozenset({vpcd.EventKind.EXCHANGE, vpcd.EventKind.POWERED, vpcd.EventKind.UNPOWERED})
+
+
+@contextlib.contextmanager
+def _remote() -> Iterator[vpcd.Remote]:
+    """A remote that SIGTERM and SIGINT stop."""
+    remote = vpcd.Remote()
+    before = {one: signal.signal(one, lambda *_: remote.stop()) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield remote
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        remote.close()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise UsageError(f"{text!r} is not HOST:PORT")
+    return host, int(port)
+
+
+@click.command()
+@click.option("--tear", type=click.Choice([one.value for one in Tear]), help="Where in the command the power goes.")
+@click.option("--command", "name", metavar="NAME", help="In which command, such as PAY or COLLECT.")
+@click.option("--exchange", type=click.IntRange(min=1), help="Or: in which exchange after power-up.")
+@click.option(
+    "--at", "cell", type=click.IntRange(min=0), default=0, show_default=True, help="During: after so many cells."
+)
+@click.option(
+    "--outcome",
+    type=click.Choice([one.name.lower() for one in Outcome]),
+    default="unstable",
+    show_default=True,
+    help="During: what the interrupted cell holds.",
+)
+@click.option(
+    "--reinsert-ms", type=click.IntRange(min=0), default=0, show_default=True, help="When the card comes back."
+)
+@click.option("--clear", is_flag=True, help="Forget a plan that has not struck.")
+@common_options
+def fault(
+    ctx: Context,
+    tear: str | None,
+    name: str | None,
+    exchange: int | None,
+    cell: int,
+    outcome: str,
+    reinsert_ms: int,
+    clear: bool,
+) -> None:
+    """Arm one power cut for the emulated card; the first command that fits consumes it."""
+    directory = card_directory(ctx.data)
+    if not has_card(directory):
+        raise NoCardError(f"{directory} holds no card image", next_step="Make a card with `ecny card new`.")
+    if clear:
+        waited = faults.take(directory) is not None
+        ctx.emit({"cleared": waited}, "the plan is gone" if waited else "no plan was armed")
+        return
+    if tear is None or (name is None) == (exchange is None):
+        raise UsageError("say --tear, and one of --command and --exchange")
+    known = [one.name.replace("_", " ") for one in Ins]
+    if name is not None and name.upper() not in known:
+        raise UsageError(f"no command {name!r}", next_step=f"Take one of {', '.join(known)}.")
+    plan = FaultPlan(
+        Tear(tear),
+        command=name.upper() if name else None,
+        exchange=exchange,
+        at=cell,
+        outcome=Outcome[outcome.upper()],
+        reinsert_ms=reinsert_ms,
+    )
+    faults.arm(directory, plan)
+    ctx.emit({"armed": True}, f"armed: {plan.tear.value} {plan.command or f'exchange {plan.exchange}'}")

@@ -1,0 +1,165 @@
+"""Loading a card at a desk: Request by the card, Voucher by the operator's purse, Receipt by the card.
+
+A load that was interrupted anywhere is finished by doing it again: the idempotency key is kept on disk before the
+server hears of it, REQUEST and COLLECT answer what is stored, and what the server has paid is fetched again from
+`GET /v1/cards/{id}/loads`. So the amount is loaded once, however often the card or the server goes away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from wallet_core.cli import write_file
+from wallet_core.errors import (
+    ConfigurationError,
+    PurseRefusal,
+    Refused,
+    ServerUnreachableError,
+    SettlementError,
+    StorageError,
+)
+from wallet_core.messages import Request, parse
+from wallet_core.purse.state import Lifecycle
+
+from .data_objects import Fci
+from .driver import HardWallet
+from .operator_client import LoadOrder, OperatorClient, StaleCounterError
+
+SETTLED: Final = "load-settled"  # paid by an earlier Request, whose Receipt the server has
+MOVES: Final = 8  # how often the operator's purse may move on between its answer and our Request
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A load that was begun: its idempotency key and amount (fen)."""
+
+    key: str
+    amount: int
+
+
+class Intents:
+    """The load under way of each card, on disk (`directory`, a file a card)."""
+
+    def __init__(self, directory: Path, new_key: Callable[[], str]) -> None:
+        self._directory = directory
+        self._new_key = new_key
+
+    def open(self, card: bytes) -> Intent | None:
+        """The load of this card that was begun and not finished. Raises ConfigurationError for a damaged file."""
+        try:
+            found = json.loads(self._file(card).read_bytes())
+            return Intent(str(found["key"]), int(found["amount"]))
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise StorageError(f"cannot read {self._file(card)}: {exc.strerror}") from exc
+        except (ValueError, KeyError, TypeError) as exc:
+            raise ConfigurationError(f"{self._file(card)} does not describe a load") from exc
+
+    def begin(self, card: bytes, amount: int) -> Intent:
+        intent = Intent(self._new_key(), amount)
+        write_file(self._file(card), json.dumps({"key": intent.key, "amount": intent.amount}).encode() + b"\n")
+        return intent
+
+    def end(self, card: bytes) -> None:
+        try:
+            self._file(card).unlink(missing_ok=True)
+        except OSError as exc:
+            raise StorageError(f"cannot remove {self._file(card)}: {exc.strerror}") from exc
+
+    def _file(self, card: bytes) -> Path:
+        return self._directory / f"{card.hex()}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`before`, `after`: the card's FCI; `refused`: paid loads that the card refuses, for the operator to remedy."""
+
+    before: Fci
+    after: Fci
+    refused: int
+
+
+def load_card(wallet: HardWallet, server: OperatorClient, intents: Intents, amount: int) -> Loaded:
+    """Load `amount` fen, after finishing what was interrupted; an interrupted load of the same amount *is* this load.
+
+    Raises PurseRefusal, CardError, TransportError, SettlementError: run it again and nothing is loaded twice.
+    """
+    before = wallet.select()
+    if before.lifecycle is not Lifecycle.ACTIVE:
+        raise PurseRefusal(
+            Refused.WRONG_STATE,
+            f"this card is {before.lifecycle.name.lower()}",
+            next_step="Personalise the card first.",
+        )
+    card = before.purse_id
+    done, refused = _finish_paid(wallet, server, card)
+    begun = intents.open(card)
+    if begun is not None and begun.amount != amount:
+        _one_load(wallet, server, intents, card, begun, done)
+        begun = None
+    _one_load(wallet, server, intents, card, begun or intents.begin(card, amount), done)
+    return Loaded(before, wallet.select(), refused)
+
+
+def _finish_paid(wallet: HardWallet, server: OperatorClient, card: bytes) -> tuple[set[str], int]:
+    """Credit what the operator has paid and the card has not receipted: those loads, and how many the card refuses."""
+    done, refused = set(), 0
+    for paid in server.pending_loads(card):
+        try:
+            receipt = wallet.collect(paid.voucher, paid.payer_certificate, paid.operator_certificate)
+        except PurseRefusal as refusal:
+            if refusal.reason is not Refused.REQUEST_CLOSED:
+                raise
+            refused += 1  # the operator's to remedy; it must not stand in the way of other loads
+            continue
+        server.hand_in(receipt)
+        done.add(paid.load)
+    return done, refused
+
+
+def _one_load(
+    wallet: HardWallet, server: OperatorClient, intents: Intents, card: bytes, intent: Intent, done: set[str]
+) -> None:
+    """One load from its beginning, or from wherever it was interrupted; the intent ends with it.
+
+    A definite no, of the card or of the server, ends the intent too: then no value has moved and no Request is open.
+    """
+    try:
+        order = server.begin_load(card, intent.amount, intent.key)
+        if order.load not in done:
+            _transfer(wallet, server, order, intent.amount)
+    except ServerUnreachableError:
+        raise
+    except (PurseRefusal, SettlementError):
+        intents.end(card)
+        raise
+    intents.end(card)
+
+
+def _transfer(wallet: HardWallet, server: OperatorClient, order: LoadOrder, amount: int) -> None:
+    epoch, n = order.epoch, order.n
+    for _ in range(MOVES):
+        signed = wallet.request(order.payer, epoch, n, amount, order.order_hash)
+        try:
+            paid = server.pay_load(order.load, signed)
+        except ServerUnreachableError:
+            raise
+        except SettlementError as refused:
+            # The server will not pay this Request: give its headroom back.
+            wallet.refuse(parse(Request, signed).hash)
+            if refused.problem == SETTLED:
+                return
+            if not isinstance(refused, StaleCounterError):
+                raise
+            epoch, n = refused.epoch, refused.n
+            continue
+        server.hand_in(wallet.collect(paid.voucher, paid.payer_certificate, paid.operator_certificate))
+        return
+    raise SettlementError(
+        "the operator's purse moved on each time", problem="stale-counter", next_step="Try again in a moment."
+    )

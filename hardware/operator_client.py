@@ -1,0 +1,209 @@
+"""The operator's server as a card desk uses it: certify a card, load it, hand in its Receipts (docs/spec/http.md).
+
+The only module here that knows the HTTP library. Without a usable answer it raises ServerUnreachableError, so that
+whoever asked can ask again: each of these calls may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import httpx
+
+from wallet_core.errors import ConfigurationError, ServerUnreachableError, SettlementError
+from wallet_core.ids import HASH_SIZE, ID_SIZE
+
+from .personalisation import CardPapers
+
+COSE: Final = "application/cose"
+MAX_ANSWER: Final = 256 * 1024  # bytes
+_PROBLEM_PREFIX: Final = "urn:ecny:problem:"
+_BEGUN: Final = (200, 201)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOrder:
+    """What the operator's purse wants to be asked: payer id, its epoch and next counter, H(order)."""
+
+    load: str
+    payer: bytes
+    epoch: int
+    n: int
+    order_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PaidLoad:
+    """A load that the operator's purse has paid: what COLLECT wants."""
+
+    voucher: bytes
+    payer_certificate: bytes
+    operator_certificate: bytes
+    load: str = ""
+
+
+class StaleCounterError(SettlementError):
+    """The operator's purse has moved on: refuse the Request on the card and ask again with this epoch and n."""
+
+    def __init__(self, message: str, epoch: int, n: int) -> None:
+        super().__init__(message, problem="stale-counter", status=409)
+        self.epoch, self.n = epoch, n
+
+
+class OperatorClient:
+    """One server. `token` (the operator's) may be empty for the calls that are open to anyone; it is never shown."""
+
+    def __init__(
+        self, url: str, token: str = "", *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        try:
+            base = httpx.URL(url)
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            # Straight to the server: no proxy from the environment, no redirect that would carry the token elsewhere.
+            self._client = httpx.Client(
+                base_url=base, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
+            )
+        except (httpx.InvalidURL, TypeError, ValueError) as exc:
+            raise ConfigurationError("the address or the token of the server cannot be used") from exc
+        if base.scheme not in ("http", "https") or not base.host:
+            raise ConfigurationError(f"{url!r} is not an address like https://operator.example:8443")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def certify(self, serial: bytes, certification_request: bytes) -> CardPapers:
+        """`POST /v1/cards`: the papers of the card with this serial number (8 bytes)."""
+        document = self._json(
+            "/v1/cards", {"serial": serial.hex(), "certification_request": certification_request.hex()}
+        )
+        return CardPapers(
+            certificate=_octets(document, "certificate"),
+            operator_certificate=_octets(document, "operator_certificate"),
+            authority_certificate=_octets(document, "authority_certificate"),
+            policy=_octets(document, "policy"),
+            audit_key=_octets(document, "audit_key"),
+        )
+
+    def begin_load(self, card: bytes, amount: int, key: str) -> LoadOrder:
+        """`POST /v1/loads` for `amount` fen; the same idempotency key is the same load."""
+        document = self._json("/v1/loads", {"card": card.hex(), "amount": amount}, {"Idempotency-Key": key})
+        return LoadOrder(
+            load=_text(document, "load"),
+            payer=_octets(document, "payer", ID_SIZE),
+            epoch=_number(document, "epoch"),
+            n=_number(document, "n"),
+            order_hash=_octets(document, "order_hash", HASH_SIZE),
+        )
+
+    def pay_load(self, load: str, signed_request: bytes) -> PaidLoad:
+        """`POST /v1/loads/{load}/request`: the voucher for the card's Request. Raises StaleCounterError."""
+        return _paid(self._answer("POST", f"/v1/loads/{load}/request", signed_request, COSE), load)
+
+    def pending_loads(self, card: bytes) -> tuple[PaidLoad, ...]:
+        """`GET /v1/cards/{id}/loads`: paid, no Receipt yet."""
+        found = self._answer("GET", f"/v1/cards/{card.hex()}/loads").get("loads")
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise _unusable("loads")
+        return tuple(_paid(one, _text(one, "load")) for one in found)
+
+    def hand_in(self, receipt: bytes) -> None:
+        """`POST /v1/receipts`: a card's signed Receipt."""
+        self._answer("POST", "/v1/receipts", receipt, COSE)
+
+    def _json(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return self._answer("POST", path, json.dumps(body).encode(), "application/json", headers)
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The JSON object of a 200 or 201; raises SettlementError for a problem, ServerUnreachableError otherwise."""
+        sent = {**(headers or {}), **({"Content-Type": content_type} if content_type else {})}
+        try:
+            response = self._client.request(method, path, content=body, headers=sent)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise ServerUnreachableError(
+                f"the server at {self._client.base_url} does not answer: {type(exc).__name__}",
+                next_step="Start the server, or check its address; then run the same command again.",
+            ) from exc
+        document = _document(response)
+        if response.status_code in _BEGUN and document is not None:
+            return document
+        raise _problem(response.status_code, document)
+
+
+def _document(response: httpx.Response) -> dict[str, Any] | None:
+    if len(response.content) > MAX_ANSWER:
+        return None
+    try:
+        document = json.loads(response.content)
+    except ValueError:  # half an answer, or another server's page
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _problem(status: int, document: dict[str, Any] | None) -> SettlementError:
+    """A problem document (RFC 9457) as an error; what is none, and any 5xx, is no answer at all."""
+    kind = document.get("type") if document else None
+    if document is None or not isinstance(kind, str) or not kind.startswith(_PROBLEM_PREFIX) or status >= 500:
+        return ServerUnreachableError(
+            f"the server gave no usable answer (HTTP {status})", next_step="Run the same command again in a while."
+        )
+    name = kind.removeprefix(_PROBLEM_PREFIX)
+    message = str(document.get("detail") or document.get("title") or name)
+    if name == "in-progress":
+        return ServerUnreachableError(message, next_step="Run the same command again in a moment.")
+    if name == "stale-counter":
+        return StaleCounterError(message, _number(document, "epoch"), _number(document, "n"))
+    step = document.get("next_step")
+    return SettlementError(message, problem=name, status=status, next_step=step if isinstance(step, str) else None)
+
+
+def _paid(document: dict[str, Any], load: str) -> PaidLoad:
+    return PaidLoad(
+        voucher=_octets(document, "voucher"),
+        payer_certificate=_octets(document, "payer_certificate"),
+        operator_certificate=_octets(document, "operator_certificate"),
+        load=load,
+    )
+
+
+def _octets(document: Mapping[str, Any], name: str, size: int | None = None) -> bytes:
+    try:
+        value = bytes.fromhex(_text(document, name))
+    except ValueError as exc:
+        raise _unusable(name) from exc
+    if size is not None and len(value) != size:
+        raise _unusable(name)
+    return value
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise _unusable(name)
+    return value
+
+
+def _number(document: Mapping[str, Any], name: str) -> int:
+    value = document.get(name)
+    if type(value) is not int or not 0 <= value < 2**32:
+        raise _unusable(name)
+    return value
+
+
+def _unusable(name: str) -> ServerUnreachableError:
+    return ServerUnreachableError(f"the server's answer has no usable {name!r}")
