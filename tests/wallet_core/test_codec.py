@@ -103,7 +103,7 @@ def test_size_is_checked_before_anything_else() -> None:
         codec.decode(b"\xff\xff", max_size=1)
 
 
-@pytest.mark.parametrize("encoded", NOT_CBOR)
+@pytest.mark.parametrize("encoded", NOT_CBOR, ids=lambda text: text[:16])
 def test_what_is_not_cbor(encoded: str) -> None:
     with pytest.raises(CodecError):
         codec.decode(bytes.fromhex(encoded), max_size=1024)

@@ -28,8 +28,18 @@ def sample(kind: type[EcnyError]) -> EcnyError:
     return kind(0x6A82) if issubclass(kind, CardError) else kind("something is wrong")
 
 
-def test_the_drawing_is_complete() -> None:
-    assert [name for name, _ in DRAWN] == [kind.__name__ for kind in CLASSES]
+def test_the_drawing_is_the_tree() -> None:
+    """Each class is drawn once, under its parent."""
+    drawn: dict[str, str | None] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"^    ([ │├└─]*)(\w+(?:Error|Refusal))\b", line):
+            depth, name = len(found[1]) // 4, found[2]
+            above = [*above[:depth], name]
+            assert name not in drawn
+            drawn[name] = above[depth - 1] if depth else None
+    parents = {kind.__name__: kind.__bases__[0].__name__ for kind in CLASSES}
+    assert drawn == {**parents, "EcnyError": None}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in DRAWN])
