@@ -9,7 +9,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
 from wallet_core.errors import BadSignatureError, ConfigurationError, OutOfRangeError
 from wallet_core.suites import Suite
@@ -18,6 +18,7 @@ COORDINATE_SIZE = 32
 SIGNATURE_SIZE = 64
 _DIGEST_SIZE = 32
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5, P-256, n
+_ORDER_BYTES, _ZERO = _ORDER.to_bytes(32, "big"), bytes(32)
 _VERIFY = ec.ECDSA(hashes.SHA256())
 _VERIFY_DIGEST = ec.ECDSA(Prehashed(hashes.SHA256()))
 # The thumbprint input {1: 2, -1: 1, -2: x, -3: y} (RFC 9679, clause 4) with fixed offsets.
@@ -71,13 +72,31 @@ class PublicKey:
     def _check(self, signature: bytes, data: bytes, algorithm: ec.ECDSA) -> None:
         if len(signature) != SIGNATURE_SIZE:
             raise BadSignatureError(f"a signature has {SIGNATURE_SIZE} bytes, not {len(signature)}")
-        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-        if not (0 < r < _ORDER and 0 < s < _ORDER):
+        r, s = signature[:32], signature[32:]
+        if not (_ZERO < r < _ORDER_BYTES and _ZERO < s < _ORDER_BYTES):  # equal lengths: bytes compare as numbers
             raise BadSignatureError("a signature value is outside 1 to n - 1")
         try:
-            self.native().verify(encode_dss_signature(r, s), data, algorithm)
+            self.native().verify(_der_sequence(r, s), data, algorithm)
         except InvalidSignature as exc:
             raise BadSignatureError("the signature does not verify") from exc
+
+
+def _der_sequence(r: bytes, s: bytes) -> bytes:
+    """SEQUENCE { INTEGER r, INTEGER s } (X.690, clause 8.3), from two numbers of 32 bytes above 0."""
+    content = _der_integer(r) + _der_integer(s)
+    return bytes((0x30, len(content))) + content
+
+
+def _der_integer(value: bytes) -> bytes:
+    first = value[0]
+    if first > 0x7F:
+        return b"\x02\x21\x00" + value
+    if first:
+        return b"\x02\x20" + value
+    value = value.lstrip(b"\x00")
+    if value[0] > 0x7F:
+        value = b"\x00" + value
+    return bytes((2, len(value))) + value
 
 
 class Signer(Protocol):
