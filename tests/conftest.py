@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from support.pcscd import claim_socket
 from support.plugin import (
     pytest_collection_modifyitems,
     pytest_sessionfinish,
@@ -20,6 +21,9 @@ __all__ = [
     "pytest_terminal_summary",
     "pytest_testnodedown",
 ]
+
+# Before anything loads libpcsclite: no test and no process of a test ever reaches the PC/SC service of this machine.
+claim_socket()
 
 set_hypothesis_home_dir(str(Path(__file__).parents[1] / "build" / "hypothesis"))
 
