@@ -15,7 +15,7 @@ import pytest
 from support.tree import ROOT, source_files
 from wallet_core.cli import root as ecny
 
-PAGES = [path for path in source_files() if path.suffix == ".md" and path.parts[0] != "tests"]
+PAGES = [path for path in source_files() if path.suffix == ".md"]
 EDITIONS = [Path("README.md"), Path("README.zh-Hans.md"), Path("README.zh-Hant.md")]
 PICTURES = [path for path in source_files() if path.suffix == ".svg"]
 COMMON = {"--data", "--json", "--help", "-h", "--version"}
