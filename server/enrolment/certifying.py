@@ -36,7 +36,7 @@ class Certifier:
         self._operator = keyring.operator_certificate
 
     def certify(self, key: PublicKey, subject_class: CertificateClass, *, now: int, lifetime_s: int) -> Certificate:
-        """Valid from a little before `now`; purses get epoch 1. Raises ExpiredCertificateError when the operator's has."""
+        """Valid from a little before `now`; purses get epoch 1. Raises ExpiredCertificateError."""
         if not self._operator.not_before <= now < self._operator.expires:
             raise ExpiredCertificateError(
                 "the operator's own certificate is not valid now", next_step="The operator has to be certified anew."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from server.settlement.triage import Candidate
 from server.settlement.verdicts import Deposit, Verdicts, voucher_row
-from server.settlement.voucher_reader import AT_REQUEST_HASH, read, voucher_hash
+from server.settlement.voucher_reader import AT_AMOUNT, AT_EPOCH, AT_N, AT_REQUEST_HASH, hash_of, read
 from server.storage.protocol import Writer
 from server.storage.records import VoucherRecord, VoucherState, request_prefix
 from wallet_core.errors import StorageError
@@ -25,8 +25,7 @@ class _Decision:
         self._tx = tx
         self._deposit = deposit
         self._refused = set(tx.refused_requests(deposit.till.number))
-        payers = {candidate.payer.number for candidate in deposit.triage.candidates}
-        self._headroom = tx.headroom(payers)
+        self._headroom = tx.headroom({payer.card_account for _, payer, _, _ in deposit.triage.candidates})
         self._cards: dict[int, int] = {}
 
     def run(self) -> Verdicts:
@@ -38,7 +37,7 @@ class _Decision:
             )
         statuses = list(triage.statuses)
         for candidate, good in zip(triage.candidates, self._deposit.good, strict=True):
-            statuses[candidate.place] = self._voucher(candidate, good=bool(good))
+            statuses[candidate[0]] = self._voucher(candidate, good=bool(good))
         return Verdicts(tuple(statuses), tuple(refusal_statuses), self._cards)
 
     def _refuse(self, request_hash: bytes, raw: bytes) -> RefusalStatus:
@@ -59,36 +58,35 @@ class _Decision:
         return False
 
     def _voucher(self, candidate: Candidate, *, good: bool) -> DepositStatus:
-        payer, known = candidate.payer, self._tx.voucher(candidate.payer.number, candidate.epoch, candidate.n)
-        same = known is not None and known.hash == candidate.hash
+        place, payer, values, voucher_hash = candidate
+        known = self._tx.voucher(payer.number, values[AT_EPOCH], values[AT_N])
+        same = known is not None and known.hash == voucher_hash
         if not good and not same:  # the payload hash decides: what is known was signed once
             return DepositStatus.BAD_SIGNATURE
         if known is not None and same and known.state is VoucherState.SETTLED:
             return DepositStatus.SETTLED
         if known is not None and not same:
-            second = self._deposit.batch.vouchers[candidate.place]
-            self._tx.add_evidence(
-                *(payer.number, candidate.epoch, candidate.n),
-                *(self._bytes_of(known), second, candidate.hash),
-            )
-        if candidate.request_hash in self._refused:
+            second = self._deposit.batch.vouchers[place]
+            self._tx.add_evidence(known.payer, known.epoch, known.n, self._bytes_of(known), second, voucher_hash)
+        if values[AT_REQUEST_HASH] in self._refused:
             self._keep(candidate, known, VoucherState.REFUSED)
             return DepositStatus.REFUSED_BEFORE
         if known is not None and not same:
             return DepositStatus.EQUIVOCATION
-        if self._headroom[payer.number] < candidate.amount:
+        amount = values[AT_AMOUNT]
+        if self._headroom[payer.card_account] < amount:
             self._keep(candidate, known, VoucherState.REVIEW)
             return DepositStatus.REVIEW
         self._keep(candidate, known, VoucherState.SETTLED)
-        self._headroom[payer.number] -= candidate.amount
-        self._cards[payer.card_account] = self._cards.get(payer.card_account, 0) + candidate.amount
+        self._headroom[payer.card_account] -= amount
+        self._cards[payer.card_account] = self._cards.get(payer.card_account, 0) + amount
         return DepositStatus.SETTLED
 
     def _keep(self, candidate: Candidate, known: VoucherRecord | None, state: VoucherState) -> None:
         """A genuine voucher gets its row once; later only its state changes, never from SETTLED."""
         if known is None:
             self._tx.add_vouchers([voucher_row(candidate, self._deposit.key, state)])
-        elif known.hash == candidate.hash and known.state is not state:
+        elif known.hash == candidate[-1] and known.state is not state:
             self._tx.set_voucher_state(known.payer, known.epoch, known.n, state)
 
     def _bytes_of(self, record: VoucherRecord) -> bytes:
@@ -101,6 +99,6 @@ class _Decision:
                 raise StorageError("a voucher's batch is missing", next_step="Restore the database; report this.")
             items = parse(DepositBatch, stored.raw, max_size=MAX_BATCH_SIZE).message.vouchers
         for item in items:
-            if read(item) is not None and voucher_hash(item) == record.hash:
+            if read(item) is not None and hash_of(item) == record.hash:
                 return item
         raise StorageError("a voucher is not in its batch", next_step="Restore the database; report this.")

@@ -6,7 +6,10 @@ the same answer where both apply (a test compares them).
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from server.settlement.verdicts import Deposit, Verdicts, voucher_row
+from server.settlement.voucher_reader import AT_AMOUNT, AT_REQUEST_HASH
 from server.storage.protocol import Writer
 from server.storage.records import VoucherRow, VoucherState
 
@@ -16,31 +19,27 @@ class NotPlain(Exception):
 
 
 class Plain:
-    """A batch prepared outside the transaction: rows in key order and sums by payer."""
+    """A batch prepared outside the transaction: rows, and sums by the payers' accounts."""
 
     def __init__(self, deposit: Deposit) -> None:
         """Raises NotPlain when signatures fail or refusals are in the batch."""
         if deposit.batch.refusals or not all(deposit.good):
             raise NotPlain
         self._deposit = deposit
-        self._rows: list[VoucherRow] = sorted(
-            voucher_row(candidate, deposit.key, VoucherState.SETTLED) for candidate in deposit.triage.candidates
-        )
-        self._sums: dict[int, int] = {}
-        cards: dict[int, int] = {}
-        for candidate in deposit.triage.candidates:
-            payer = candidate.payer
-            self._sums[payer.number] = self._sums.get(payer.number, 0) + candidate.amount
-            cards[payer.card_account] = cards.get(payer.card_account, 0) + candidate.amount
+        key, settled = deposit.key, VoucherState.SETTLED.value
+        self._rows: list[VoucherRow] = [voucher_row(candidate, key, settled) for candidate in deposit.triage.candidates]
+        cards: defaultdict[int, int] = defaultdict(int)
+        for _, payer, values, _ in deposit.triage.candidates:
+            cards[payer.card_account] += values[AT_AMOUNT]
         self.verdicts = Verdicts(deposit.triage.statuses, deposit.triage.refusal_statuses, cards)
 
     def write(self, tx: Writer) -> Verdicts:
         """Store the vouchers as settled; raises NotPlain, with the transaction to be rolled back."""
         refused = tx.refused_requests(self._deposit.till.number)
-        if refused and any(candidate.request_hash in refused for candidate in self._deposit.triage.candidates):
+        if refused and any(values[AT_REQUEST_HASH] in refused for _, _, values, _ in self._deposit.triage.candidates):
             raise NotPlain
-        headroom = tx.headroom(self._sums)
-        if any(headroom[payer] < total for payer, total in self._sums.items()):
+        headroom = tx.headroom(self.verdicts.cards.keys())
+        if any(headroom[account] < total for account, total in self.verdicts.cards.items()):
             raise NotPlain
         if self._rows and tx.add_vouchers(self._rows) != len(self._rows):
             raise NotPlain

@@ -15,6 +15,7 @@ from server.settlement.payers import PayerDirectory
 from server.settlement.signatures import Verifier, piece
 from server.settlement.triage import triage
 from server.settlement.verdicts import Deposit, Verdicts
+from server.settlement.voucher_reader import AT_SIGNATURE
 from server.storage.protocol import Reader, Storage, Writer
 from server.storage.records import BatchRecord, TillRecord, batch_key
 from wallet_core.certificates import Certificate
@@ -60,7 +61,7 @@ class SettlementService:
             till = tx.till(batch.payee)
             if till is None:
                 raise Problem("not-authorised", "No till with this id is enrolled.", next_step="Enrol the till.")
-            signed.verify(Certificate.from_bytes(till.certificate).key)
+            Certificate.from_bytes(till.certificate).key.verify_digest(signed.signature, batch_hash)
             stored = _answered(tx, till, batch, batch_hash)
         if stored is not None:
             return stored
@@ -79,7 +80,10 @@ class SettlementService:
             batch.payee,
             lambda wanted: self._payers.resolve(wanted, batch.certificates, now=now),
         )
-        pieces = [piece(c.payer.key, c.hash, c.signature) for c in sorted_out.candidates]
+        pieces = [
+            piece(payer.key, voucher_hash, values[AT_SIGNATURE])
+            for _, payer, values, voucher_hash in sorted_out.candidates
+        ]
         if sorted_out.refusals:
             key = Certificate.from_bytes(till.certificate).key
             pieces += [piece(key.x + key.y, r.hash, r.signature) for r in sorted_out.refusals]

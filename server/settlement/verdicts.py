@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from server.settlement.triage import Candidate, RefusalCandidate, Triage
-from server.storage.records import TillRecord, VoucherRow, VoucherState, batch_key, request_prefix
+from server.settlement.voucher_reader import AT_AMOUNT, AT_EPOCH, AT_N, AT_REQUEST_HASH
+from server.storage.records import TillRecord, VoucherRow, batch_key, request_prefix
 from wallet_core.keys import Signer
 from wallet_core.messages import DepositAnswer, DepositBatch, DepositStatus, RefusalStatus, Signed
 
@@ -62,10 +63,8 @@ class Verdicts:
         return Signed.sign(message, signer).to_bytes()
 
 
-def voucher_row(candidate: Candidate, key: int, state: VoucherState) -> VoucherRow:
-    """The row of a genuine voucher; its bytes are in the batch `key`."""
-    prefix = request_prefix(candidate.request_hash)
-    return (
-        *(candidate.payer.number, candidate.epoch, candidate.n, candidate.hash),
-        *(candidate.amount, prefix, key, state.value),
-    )
+def voucher_row(candidate: Candidate, key: int, state: int) -> VoucherRow:
+    """The row of a genuine voucher; its bytes are in the batch `key`; `state`: a VoucherState as a number."""
+    _, payer, values, voucher_hash = candidate
+    prefix = request_prefix(values[AT_REQUEST_HASH])
+    return payer.number, values[AT_EPOCH], values[AT_N], voucher_hash, values[AT_AMOUNT], prefix, key, state

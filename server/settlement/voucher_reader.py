@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from typing import Final
+from typing import Any, Final
 
 from wallet_core.cose import Sign1, bstr, sig_structure
 from wallet_core.errors import BadSignatureError, CodecError, UnknownSuiteError
@@ -60,7 +60,8 @@ AT_AMOUNT: Final = _AT_AMOUNT
 AT_REQUEST_HASH: Final = _PLACE["request_hash"]
 AT_SIGNATURE: Final = _PLACE["signature"]
 
-Values = tuple[bytes | int, ...]
+Values = tuple[Any, ...]
+"""Bytes and numbers, as the unpacker's codes say; constants at even places."""
 
 
 def read(item: bytes) -> Values | None:
@@ -81,7 +82,7 @@ def read(item: bytes) -> Values | None:
     return values
 
 
-def voucher_hash(item: bytes) -> bytes:
+def hash_of(item: bytes) -> bytes:
     """H(Voucher) of an item that `read` has accepted."""
     return hashlib.sha256(_HASHED_BEFORE + item[_PAYLOAD_START:_PAYLOAD_END]).digest()
 

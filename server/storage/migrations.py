@@ -58,7 +58,8 @@ _PARTIES = (
     """
     CREATE TABLE purse (
         number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, certificate BLOB NOT NULL, serial BLOB UNIQUE,
-        card_account INTEGER NOT NULL REFERENCES account, flight_account INTEGER NOT NULL REFERENCES account,
+        card_account INTEGER NOT NULL UNIQUE REFERENCES account,
+        flight_account INTEGER NOT NULL UNIQUE REFERENCES account,
         enrolled_at INTEGER NOT NULL
     ) STRICT
     """,

@@ -95,8 +95,9 @@ class DepositReader(Protocol):
         """H(Request) of everything this till has refused."""
         ...
 
-    def headroom(self, payers: Collection[int]) -> dict[int, int]:
-        """For each purse number: fen it is proved to have received less what is settled (shadow + loads in flight)."""
+    def headroom(self, card_accounts: Collection[int]) -> dict[int, int]:
+        """For each card account: fen the card is proved to have received less what is settled, that is, its shadow and
+        its loads in flight."""
         ...
 
     def evidence_count(self) -> int: ...

@@ -28,11 +28,11 @@ class SqliteDeposits(SqliteSession):
     def refused_requests(self, till: int) -> frozenset[bytes]:
         return frozenset(row[0] for row in self._rows("SELECT request_hash FROM refusal WHERE till = ?", till))
 
-    def headroom(self, payers: Collection[int]) -> dict[int, int]:
+    def headroom(self, card_accounts: Collection[int]) -> dict[int, int]:
         rows = self._rows(
-            "SELECT p.number, c.balance + f.balance FROM purse p JOIN account c ON c.number = p.card_account "
-            "JOIN account f ON f.number = p.flight_account WHERE p.number IN (SELECT value FROM json_each(?))",
-            json.dumps(list(payers)),
+            "SELECT c.number, c.balance + f.balance FROM purse p JOIN account c ON c.number = p.card_account "
+            "JOIN account f ON f.number = p.flight_account WHERE p.card_account IN (SELECT value FROM json_each(?))",
+            json.dumps(list(card_accounts)),
         )
         return dict(rows)
 
