@@ -44,6 +44,7 @@ class SqliteStorage:
         self._opened_lock = threading.Lock()
         self._closed = False
         with translated("the database cannot be opened"):
+            path.touch(mode=0o600)  # who was paid is nobody's business; SQLite gives its other files the same mode
             self._migrate()
 
     def _migrate(self) -> None:
@@ -131,5 +132,5 @@ def translated(what: str) -> Iterator[None]:
     """Any error of the database as a StorageError that says what happened, without quoting data."""
     try:
         yield
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, OSError) as exc:
         raise StorageError(f"{what}: {exc}") from exc

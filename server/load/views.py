@@ -1,0 +1,63 @@
+"""HTTP of loads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Blueprint, request
+
+from server.keyring import Keyring
+from server.load.service import LoadService
+from server.problems import Problem
+from server.settings import Clock
+from server.web import COSE, MAX_MESSAGE, body, json_body, octets, operator_only
+from wallet_core.ids import ID_SIZE
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+def blueprint(loads: LoadService, keyring: Keyring, clock: Clock) -> Blueprint:
+    views = Blueprint("load", __name__, url_prefix="/v1")
+    chain = {
+        "payer_certificate": keyring.purse_certificate.to_bytes().hex(),
+        "operator_certificate": keyring.operator_certificate.to_bytes().hex(),
+    }
+
+    @views.post("/loads")
+    @operator_only
+    def begin() -> dict[str, Any]:
+        asked = json_body(card=str, amount=int)
+        key = request.headers.get("Idempotency-Key", "")
+        if _KEY.fullmatch(key) is None:
+            raise Problem("malformed", "The header Idempotency-Key is missing, or not 1 to 255 visible characters.")
+        card = octets("card", asked["card"], ID_SIZE)
+        begun = loads.begin(keyring.idempotency_digest(key), card, asked["amount"], clock())
+        return {
+            "load": begun.load,
+            "payer": begun.payer.hex(),
+            "epoch": begun.epoch,
+            "n": begun.n,
+            "order_hash": begun.order_hash.hex(),
+        }
+
+    @views.post("/loads/<load>/request")
+    def pay(load: str) -> dict[str, Any]:
+        voucher = loads.pay(load, body(COSE, MAX_MESSAGE), clock())
+        return {"voucher": voucher.hex(), **chain}
+
+    @views.get("/cards/<card>/loads")
+    def pending(card: str) -> dict[str, Any]:
+        paid = loads.pending(octets("card", card, ID_SIZE))
+        return {
+            "loads": [
+                {"load": load.load, "amount": load.amount, "voucher": load.voucher.hex(), **chain} for load in paid
+            ]
+        }
+
+    @views.post("/receipts")
+    def receipt() -> dict[str, Any]:
+        loads.collected(body(COSE, MAX_MESSAGE), clock())
+        return {"status": "recorded"}
+
+    return views
