@@ -110,13 +110,15 @@ def test_other_encodings_of_the_same_map(sample: Sample) -> None:
 @every_field
 def test_a_field_of_another_size_or_kind(sample: Sample, slot: Any) -> None:
     kind, good, label = type(sample.message), content(sample), slot.spec.label
+    others: list[Any]
     if slot.spec.kind is Kind.SMALL:
-        others: list[Any] = [24, -1, 256, 1.0, True, b"", ""]
+        others = [24, -1, 256, 1.0, True, b"", ""]
         wrong: list[tuple[Any, type[CodecError]]] = [(other, OutOfRangeError) for other in others]
     else:
         size = slot.spec.size
         wrong = [(bytes(size - 1), TruncatedError), (b"", TruncatedError), (bytes(size + 1), OversizedError)]
-        wrong += [(one, OutOfRangeError) for one in ("a" * size, 0, None, [bytes(size)], {}, False)]
+        others = ["a" * size, 0, None, [bytes(size)], {}, False]
+        wrong += [(other, OutOfRangeError) for other in others]
     for value, error in wrong:
         with pytest.raises(error):
             kind.from_payload(codec.encode({**good, label: value}))
