@@ -7,12 +7,13 @@ import hashlib
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from support.keys import CARD, TILL, key, seed
 from support.vectors import by_name, read
 from wallet_core import codec
 from wallet_core.errors import BadSignatureError, ConfigurationError, OutOfRangeError
-from wallet_core.keys import PublicKey, SoftwareKey
+from wallet_core.keys import PublicKey, SoftwareKey, _der_sequence
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
@@ -79,6 +80,16 @@ def test_values_that_are_no_signature(signature: bytes) -> None:
 def test_another_size(size: int) -> None:
     with pytest.raises(BadSignatureError):
         PUBLIC.verify((SIGNATURE * 2)[:size], MESSAGE)
+
+
+NUMBERS = [1, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, *(1 << bit for bit in range(16, 256, 8)), ORDER - 1]
+NUMBERS += [(1 << bit) - 1 for bit in range(16, 256, 8)] + [0x80 << bit for bit in range(8, 248, 8)]
+
+
+@pytest.mark.parametrize("s", [1, 0x80, 1 << 248, ORDER - 1])
+@pytest.mark.parametrize("r", NUMBERS)
+def test_numbers_go_to_the_library_as_der(r: int, s: int) -> None:
+    assert _der_sequence(wide(r), wide(s)) == encode_dss_signature(r, s)
 
 
 def test_each_bit_counts() -> None:
