@@ -18,6 +18,7 @@ from .data_objects import AID, exact_size
 from .instructions import (
     CERTIFICATE_SIZE,
     CLA_ISO,
+    OBJECT_SIZES,
     REQUEST_SIZE,
     SIGNED_REQUEST_SIZE,
     SIGNED_VOUCHER_SIZE,
@@ -244,9 +245,10 @@ class StoreData(Command):
     @classmethod
     def _parse(cls, apdu: CommandApdu) -> Self:
         try:
-            return cls(Store(apdu.p1), apdu.data)
+            target = Store(apdu.p1)
         except ValueError as exc:
             raise OutOfRangeError(f"STORE DATA has no object {apdu.p1}") from exc
+        return cls(target, exact_size(apdu.data, OBJECT_SIZES[target], target.name))
 
 
 @dataclass(frozen=True, slots=True)

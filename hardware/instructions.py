@@ -6,13 +6,15 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import ClassVar, Final, Self
 
+from wallet_core.audit import KEY_SIZE as AUDIT_KEY_SIZE
 from wallet_core.certificates import PAYLOAD_SIZE as CERTIFICATE_CLAIMS_SIZE
 from wallet_core.errors import OutOfRangeError
-from wallet_core.messages import Request, Voucher
+from wallet_core.messages import Policy, Request, Voucher
 from wallet_core.messages.layout import FixedMessage
 
 from .apdu import MAX_SHORT_NE, CommandApdu
 from .data_objects import exact_size
+from .pin import PIN_BLOCK_SIZE
 
 CLA_ISO: Final = 0x00
 CLA_PURSE: Final = 0x80
@@ -61,6 +63,17 @@ class Store(IntEnum):
     POLICY = 4
     PIN = 5
     AUDIT_KEY = 6
+
+
+OBJECT_SIZES: Final = {
+    Store.AUTHORITY_CERTIFICATE: CERTIFICATE_SIZE,
+    Store.OPERATOR_CERTIFICATE: CERTIFICATE_SIZE,
+    Store.PURSE_CERTIFICATE: CERTIFICATE_SIZE,
+    Store.POLICY: signed_size(Policy),
+    Store.PIN: PIN_BLOCK_SIZE,
+    Store.AUDIT_KEY: AUDIT_KEY_SIZE,
+}
+"""Bytes of each object of STORE DATA."""
 
 
 @dataclass(frozen=True, slots=True)

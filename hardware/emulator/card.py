@@ -134,6 +134,11 @@ class EmulatedCard:
         return answer
 
     @property
+    def vault(self) -> Vault | None:
+        """The inside of the card while it has power: for tests and tools that look at the emulator itself."""
+        return self._vault
+
+    @property
     def signatures(self) -> int:
         """Signatures that the card made since its power-up; 0 without power."""
         return self._vault.signatures if self._vault else 0

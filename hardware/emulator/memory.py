@@ -15,13 +15,11 @@ from hardware.emulator.flash import Flash, WornCellError
 from hardware.emulator.journal import Journal
 from hardware.emulator.layout import Layout
 from hardware.emulator.record import BANKS, RECORD_SIZE, CardRecord, RecordError, read_record
-from hardware.instructions import CERTIFICATE_SIZE, SIGNED_REQUEST_SIZE, SIGNED_VOUCHER_SIZE, Store, signed_size
-from hardware.pin import PIN_BLOCK_SIZE
+from hardware.instructions import OBJECT_SIZES, SIGNED_REQUEST_SIZE, SIGNED_VOUCHER_SIZE, Store, signed_size
 from hardware.secure_channel import KEY_SIZE, StaticKeys
-from wallet_core.audit import KEY_SIZE as AUDIT_KEY_SIZE
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import CodecError
-from wallet_core.messages import Policy, Receipt, Refusal, Request, Voucher, parse
+from wallet_core.messages import Receipt, Refusal, Request, Voucher, parse
 from wallet_core.messages.layout import FixedMessage
 from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, Entry, EntryState, Slot, SlotState
 
@@ -31,15 +29,6 @@ SCALAR_SIZE: Final = 32
 SIGNED_REFUSAL_SIZE: Final = signed_size(Refusal)
 SIGNED_ANSWER_SIZE: Final = max(signed_size(Receipt), SIGNED_REFUSAL_SIZE)
 _FACTORY: Final = struct.Struct(f">{SERIAL_SIZE}sBBB{KEY_SIZE}s{KEY_SIZE}s")
-
-OBJECT_SIZES: Final = {
-    Store.AUTHORITY_CERTIFICATE: CERTIFICATE_SIZE,
-    Store.OPERATOR_CERTIFICATE: CERTIFICATE_SIZE,
-    Store.PURSE_CERTIFICATE: CERTIFICATE_SIZE,
-    Store.POLICY: signed_size(Policy),
-    Store.PIN: PIN_BLOCK_SIZE,
-    Store.AUDIT_KEY: AUDIT_KEY_SIZE,
-}
 
 
 def _bank(target: Store, bank: int) -> str:

@@ -9,19 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hardware.commands import GenerateKeyPair, StoreData
-from hardware.emulator.memory import OBJECT_SIZES
 from hardware.emulator.vault import SUITE, Vault, read_policy
 from hardware.instructions import Store
 from hardware.pin import check_pin_block
 from wallet_core.certificates import Certificate, CertificateClass
-from wallet_core.errors import (
-    BadSignatureError,
-    OversizedError,
-    PurseRefusal,
-    Refused,
-    TruncatedError,
-    VerificationError,
-)
+from wallet_core.errors import BadSignatureError, PurseRefusal, Refused, VerificationError
 from wallet_core.messages import CertificationRequest, Policy, Signed
 from wallet_core.purse import control
 from wallet_core.purse.state import Lifecycle
@@ -45,10 +37,6 @@ def generate_key_pair(vault: Vault, command: GenerateKeyPair) -> bytes:
 
 def store_data(vault: Vault, command: StoreData) -> bytes:
     """Verify one object and make it the one in force, in one commit. The same bytes again change nothing."""
-    size = OBJECT_SIZES[command.target]
-    if len(command.content) != size:
-        kind = TruncatedError if len(command.content) < size else OversizedError
-        raise kind(f"{command.target.name} has {size} bytes, not {len(command.content)}")
     if vault.memory.object(vault.record, command.target) == command.content:
         return b""
     state = vault.state

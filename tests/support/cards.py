@@ -2,7 +2,7 @@
 
     world = make_world("some seed")
     hand = personalised_card(world, load=50_000)
-    voucher = hand.wallet.pay(world.till_request(hand.wallet.select(), amount=6_800).to_payload())
+    voucher = hand.wallet.pay(world.till_request(hand.wallet.select(), 6_800).to_payload())
 
 Everything follows from the seed: keys, card randomness, challenges. Personalisation is the real one (SCP03).
 """
@@ -10,10 +10,14 @@ Everything follows from the seed: keys, card randomness, challenges. Personalisa
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 from typing import Any
+
+import pytest
 
 from hardware.data_objects import Fci
 from hardware.driver import HardWallet
@@ -21,6 +25,7 @@ from hardware.emulator.card import EmulatedCard, PlannedFaults
 from hardware.emulator.flash import Flash
 from hardware.emulator.memory import CARD_LAYOUT
 from hardware.emulator.profiles import PROFILES, manufacture, seeded
+from hardware.emulator.record import CardRecord
 from hardware.exchange import CardConnection
 from hardware.personalisation import CardPapers, personalise
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
@@ -28,6 +33,7 @@ from hardware.transports.in_process import InProcessTransport
 from support.keys import Party, certify
 from wallet_core.audit import AuditData
 from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.keys import SoftwareKey
 from wallet_core.messages import CertificationRequest, Policy, Request, Signed, SpendMode, Voucher, parse
 from wallet_core.suites import Suite
@@ -87,7 +93,7 @@ class World:
             self.audit_key(serial),
         )
 
-    def till_request(self, fci: Fci, amount: int, *, k: int = 1, order: str = "order", **changes: Any) -> Request:
+    def till_request(self, fci: Fci, amount: int, /, *, k: int = 1, order: str = "order", **changes: Any) -> Request:
         """The till's Request to the card with this FCI, for its next counter."""
         request = Request(
             suite=Suite.ES256,
@@ -103,15 +109,18 @@ class World:
 
     def signed_by_till(self, request: Request) -> tuple[bytes, bytes, bytes]:
         """Signed Request, till's and operator's certificates: what PAY, payee verified, wants."""
-        signed = Signed.sign(request, self.till.key).to_bytes()
-        return signed, self.till.certificate.to_bytes(), self.operator.certificate.to_bytes()
+        return self.signed_by(self.till, request)
 
-    def voucher_for(self, request: bytes, payer: Party | None = None, **changes: Any) -> tuple[bytes, bytes, bytes]:
+    def signed_by(self, payee: Party, request: Request) -> tuple[bytes, bytes, bytes]:
+        signed = Signed.sign(request, payee.key).to_bytes()
+        return signed, payee.certificate.to_bytes(), self.operator.certificate.to_bytes()
+
+    def voucher_for(self, request: bytes, by: Party | None = None, /, **changes: Any) -> tuple[bytes, bytes, bytes]:
         """A purse's answer to a card's signed Request: signed Voucher, payer's and operator's certificates.
 
-        The payer is the operator's purse unless given; `changes` replace fields of the Voucher before it is signed.
+        It is signed `by` the operator's purse unless given; `changes` replace fields before it is signed.
         """
-        payer = payer or self.operator_purse
+        payer = by or self.operator_purse
         asked = parse(Request, request).message
         voucher = Voucher(
             suite=asked.suite,
@@ -241,3 +250,27 @@ def personalised_card(
     if load:
         hand.load(load, n=1)
     return hand
+
+
+@contextmanager
+def refused(hand: CardInHand, reason: Refused) -> Iterator[None]:
+    """The block ends with this refusal, and not a cell of the card was programmed."""
+    before = hand.flash.snapshot()
+    with pytest.raises(PurseRefusal) as caught:
+        yield
+    assert caught.value.reason is reason
+    assert hand.flash.snapshot() == before
+
+
+def record_of(hand: CardInHand) -> CardRecord:
+    """The card's own state in RAM: what its memory said at power-up and every commit since."""
+    vault = hand.card.vault
+    assert vault is not None, "the card has no power"
+    return vault.record
+
+
+def change_state(hand: CardInHand, **changes: Any) -> None:
+    """Put the card's state where no honest history leads quickly, as counters near their end."""
+    vault = hand.card.vault
+    assert vault is not None, "the card has no power"
+    vault.commit_state(replace(vault.state, **changes))
