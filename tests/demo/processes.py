@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -41,7 +42,7 @@ class Ecny:
     def run(self, *words: str | Path, expect: int = 0) -> str:
         """Run, show the command and what it printed; raises DemoError unless it exits with `expect`."""
         arguments = [str(word) for word in words]
-        self._say(f"$ ecny {' '.join(self._short(word) for word in arguments)}")
+        self._say(f"$ ecny {shlex.join(self._short(word) for word in arguments)}")
         with subprocess.Popen(
             [ECNY, *arguments],
             env=self._environment,
