@@ -83,18 +83,19 @@ class ReaderWatch:
         end.
         """
         deadline, self._flags = self._deadline(timeout_ms), 0  # 0: the first look is answered at once
-        events: int | None = None
+        seen: tuple[Context | None, int] = (None, 0)
         while True:
             why: NoServiceError | None = None
             try:
                 atr = self._look(self._slice(deadline))
-                if not atr or (events is not None and self._flags >> 16 != events):
+                events = self._flags >> 16  # of this service: another one counts afresh
+                if not atr or (seen[0] is self._context and seen[1] != events):
                     return True
-                events = self._flags >> 16
+                seen = (self._context, events)
             except NoReaderError:
                 return True
             except NoServiceError as error:
-                why, events = error, None  # a new service counts its events afresh
+                why = error
                 self._retry(deadline)
             if self._is_over(deadline):
                 if why is not None:
@@ -103,14 +104,21 @@ class ReaderWatch:
 
     def _look(self, timeout_ms: int) -> bytes:
         """The ATR of the card in the reader, empty without one, as soon as something changes or after the time-out."""
-        if self._context is None:
-            self._context, self._flags = Context(), 0
+        if self._context is not None:
+            try:
+                return self._look_through(self._context, timeout_ms)
+            except NoServiceError:
+                self.close()  # perhaps only this context is void, after a restart: a new one will tell
+        self._context = Context()
+        return self._look_through(self._context, timeout_ms)
+
+    def _look_through(self, context: Context, timeout_ms: int) -> bytes:
         # Without the bit that says that something changed, what we know is what we give.
-        known = self._flags & ~self._context.scard.SCARD_STATE_CHANGED
-        self._flags, atr = self._context.status_change(self._reader, known, timeout_ms if known else 0)
-        if self._flags & (self._context.scard.SCARD_STATE_UNKNOWN | self._context.scard.SCARD_STATE_UNAVAILABLE):
+        known = self._flags & ~context.scard.SCARD_STATE_CHANGED
+        self._flags, atr = context.status_change(self._reader, known, timeout_ms if known else 0)
+        if self._flags & (context.scard.SCARD_STATE_UNKNOWN | context.scard.SCARD_STATE_UNAVAILABLE):
             raise NoReaderError(f"{self._reader}: the reader is gone")
-        return atr if self._flags & self._context.scard.SCARD_STATE_PRESENT else b""
+        return atr if self._flags & context.scard.SCARD_STATE_PRESENT else b""
 
     def _retry(self, deadline: int) -> None:
         self.close()
