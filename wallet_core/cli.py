@@ -224,7 +224,7 @@ def main() -> None:
     except Exception as exc:
         if os.environ.get("ECNY_DEBUG"):
             raise
-        click.echo(
-            f"internal-error: {type(exc).__name__}\n  → Run again with ECNY_DEBUG=1 and report the trace.", err=True
-        )
-        sys.exit(ExitCode.INTERNAL)
+        # Its words may hold what nobody should see: only its class is shown.
+        unknown = EcnyError(type(exc).__name__, next_step="Run again with ECNY_DEBUG=1 and report the trace.")
+        report(unknown, as_json=as_json)
+        sys.exit(unknown.exit_code)
