@@ -1,0 +1,71 @@
+"""Interleaved rounds, B A B A B: every run of the candidate (A) stands between two runs of its control (B).
+
+Only ratios of one run count: a shared machine drifts, and it moves both. A round's ratio is the candidate's figure over
+the mean of its two neighbours; a round whose neighbours differ by more than 15 % is dropped and played again.
+Reported: median, minimum and maximum of the ratios that are left.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.sizes import Rounds
+
+
+class NoisyError(Exception):
+    """The machine was too unsteady to give a figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Figures of one benchmark: `candidate` and `control` are medians in the unit that the callables return."""
+
+    ratio: float
+    minimum: float
+    maximum: float
+    candidate: float
+    control: float
+    rounds: int
+    dropped: int
+
+    def facts(self) -> dict[str, float | int]:
+        """The members that every interleaved benchmark has in the report."""
+        return {
+            "ratio": round(self.ratio, 3),
+            "min": round(self.minimum, 3),
+            "max": round(self.maximum, 3),
+            "rounds": self.rounds,
+            "dropped": self.dropped,
+        }
+
+
+def interleave(candidate: Callable[[int], float], control: Callable[[int], float], plan: Rounds) -> Ratios:
+    """Play `plan.count` steady rounds; both callables get the number of the round and return a rate or a time.
+
+    What prepares a round is no part of its figure: the callables time themselves. Raises NoisyError when
+    `plan.count + plan.spare` rounds did not bring enough steady ones.
+    """
+    kept: list[tuple[float, float]] = []
+    before = control(0)
+    number = 0
+    while len(kept) < plan.count and number < plan.count + plan.spare:
+        figure = candidate(number)
+        after = control(number + 1)
+        middle = (before + after) / 2
+        if abs(after - before) <= plan.max_drift * middle:
+            kept.append((figure, middle))
+        before, number = after, number + 1
+    if len(kept) < plan.count:
+        raise NoisyError(f"only {len(kept)} of {number} rounds were steady; run again on a quieter machine")
+    ratios = [figure / middle for figure, middle in kept]
+    return Ratios(
+        ratio=statistics.median(ratios),
+        minimum=min(ratios),
+        maximum=max(ratios),
+        candidate=statistics.median(figure for figure, _ in kept),
+        control=statistics.median(middle for _, middle in kept),
+        rounds=len(kept),
+        dropped=number - len(kept),
+    )
