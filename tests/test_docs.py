@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from support.tree import ROOT, source_files
+from support.tree import PACKAGES, ROOT, source_files
 from wallet_core.cli import root as ecny
 
 PAGES = [path for path in source_files() if path.suffix == ".md"]
@@ -145,6 +145,12 @@ def test_quoted_make_targets_exist(page: Path) -> None:
     words = [word for line in quoted(page, "make") for word in line]
     assert {word.partition("=")[0] for word in words if "=" in word} <= MAKE_VARIABLES
     assert {word for word in words if "=" not in word} <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_quoted_environment_variables_are_read_somewhere(page: Path) -> None:
+    code = "".join(text(path) for path in source_files() if path.suffix == ".py" and path.parts[0] in PACKAGES)
+    assert {name for name in re.findall(r"\bECNY_[A-Z_]+", text(page)) if f'"{name}"' not in code} == set()
 
 
 def test_the_command_line_page_has_every_command_with_its_options() -> None:
