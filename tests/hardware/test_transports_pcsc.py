@@ -21,7 +21,14 @@ from hardware.transports.pcsc import PcscTransport, list_readers
 from support.echo_card import ATR, ATR_T0, COUNT, IS_SELECTED, SELECT, EchoCard, InReader, echo, echo_long
 from support.pcscd import READERS, PrivatePcscd, claim_socket
 from support.tree import ROOT
-from wallet_core.errors import NoCardError, NoReaderError, NoServiceError, OutcomeUnknownError, ReaderBusyError
+from wallet_core.errors import (
+    ConfigurationError,
+    NoCardError,
+    NoReaderError,
+    NoServiceError,
+    OutcomeUnknownError,
+    ReaderBusyError,
+)
 
 pytestmark = pytest.mark.pcsc
 FIRST, SECOND = READERS
@@ -246,3 +253,5 @@ def test_nothing_of_it_is_reachable_from_outside(stack: PrivatePcscd) -> None:
                 socket.create_connection(("127.0.0.1", port))
     assert os.environ["PCSCLITE_CSOCK_NAME"] == str(stack.socket_path) == str(claim_socket())
     assert os.environ["ECNY_VIRTUAL_ONLY"] == "1"
+    with pytest.raises(ConfigurationError), PrivatePcscd():
+        raise AssertionError("one for each process")

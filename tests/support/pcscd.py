@@ -17,9 +17,9 @@ tests/conftest.py calls it first of all, so no test can ever reach the service o
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -47,15 +47,17 @@ _private = False
 
 
 def claim_socket() -> Path:
-    """Makes libpcsclite in this process and its children look for the private service only; returns the socket's
-    path.
+    """Makes libpcsclite in this process and its children look for the private service only.
+
+    Returns the socket's path. The folder that it is in exists while a PrivatePcscd runs.
     """
     global _workspace, _private
     if _workspace is None:
         _private = _may_unshare()
-        _workspace = Path(tempfile.mkdtemp(prefix="ecny-pcscd-"))
-        (_workspace / "run").mkdir()
-        atexit.register(shutil.rmtree, _workspace, ignore_errors=True)
+        name = f"ecny-pcscd-{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = Path(tempfile.gettempdir())
+        # The address of a Unix socket has 108 bytes at most.
+        _workspace = (temporary if len(str(temporary)) < 50 else Path("/tmp")) / name
     path = (_workspace / "run" if _private else SYSTEM) / "pcscd.comm"
     os.environ["PCSCLITE_CSOCK_NAME"] = str(path)
     os.environ["ECNY_VIRTUAL_ONLY"] = "1"
@@ -122,6 +124,10 @@ class PrivatePcscd:
         reason = self.missing()
         if reason is not None or _workspace is None:
             raise ConfigurationError(f"no PC/SC service to be had: {reason}", next_step=INSTALL)
+        if _workspace.exists():
+            raise ConfigurationError("this process has a private pcscd already", next_step="Leave its block first.")
+        _workspace.mkdir(mode=0o700)
+        (_workspace / "run").mkdir()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         number = theirs.fileno()
         command = [sys.executable, "-I", str(INSIDE), str(number), str(_workspace), str(int(_private))]
@@ -151,6 +157,8 @@ class PrivatePcscd:
         if self._supervisor is not None:
             self._supervisor.wait(START_SECONDS)
             self._supervisor = None
+        if _workspace is not None:
+            shutil.rmtree(_workspace, ignore_errors=True)
 
     def start(self, *, readers: bool = True) -> int:
         """Starts pcscd, waits until it answers and its virtual readers listen, and returns its pid.
