@@ -176,7 +176,7 @@ def _other_types() -> list[dict[str, Any]]:
         ("batch number of three bytes", "DepositBatch", TILL, {**batch, 3: bytes(3)}, "out-of-range", True),
         ("batch with a voucher as text", "DepositBatch", TILL, {**batch, 5: ["voucher"]}, "malformed", True),
         ("batch with vouchers in a map", "DepositBatch", TILL, {**batch, 5: {0: b""}}, "malformed", True),
-        ("batch with an item of 1,025 bytes", "DepositBatch", TILL, {**batch, 6: [bytes(1025)]}, "out-of-range", False),
+        ("batch with an item of 1,025 bytes", "DepositBatch", TILL, {**batch, 6: [bytes(1025)]}, "out-of-range", True),
         ("batch with one list more", "DepositBatch", TILL, {**batch, 8: []}, "unknown-label", True),
         (
             "batch with one list less",

@@ -13,7 +13,7 @@ from support.vectors import by_name, vectors
 
 POSITIVE = [*vectors("messages.json"), *vectors("certificates.json")]
 # `bstr .size 8` lets a number and a text of that size through in this library; our codec and the witness do not.
-UNSEEN = {"amount a number", "amount a text"}
+UNSEEN = {"amount a number": "request", "amount a text": "request", "batch with a voucher as text": "deposit-batch"}
 SHAPES = [vector for vector in vectors("negative.json") if vector["shape"] and vector["name"] not in UNSEEN]
 RULES = {
     "Certificate": "certificate",
@@ -52,7 +52,7 @@ def test_a_message_of_wrong_shape_does_not_fit(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", sorted(UNSEEN))
 def test_the_library_still_does_not_see_it(name: str) -> None:
     """When this fails, the library has become better: take the name out of UNSEEN."""
-    cddl.judge("request", bytes.fromhex(by_name("negative.json", name)["cose"]))
+    cddl.judge(UNSEEN[name], bytes.fromhex(by_name("negative.json", name)["cose"]))
 
 
 def test_every_rule_has_a_vector() -> None:

@@ -34,7 +34,10 @@ MAX_ANSWER_SIZE = 64 * 1024
 
 
 class DepositStatus(IntEnum):
-    """Verdict on one voucher of a batch, in order of precedence (docs/spec/statuses.md). Only SETTLED credits."""
+    """Verdict on one voucher of a batch. Only SETTLED credits; the others apply in the order of their numbers.
+
+    A number has to leave the batch as one byte and stays what it is for ever (docs/spec/statuses.md).
+    """
 
     SETTLED = 0  # credited now, or credited before by the same voucher
     MALFORMED = 1  # not a voucher in its one encoding

@@ -1,7 +1,7 @@
 """Random payments between an operator's purse and two cards over a lossy, repeating terminal keep the invariants.
 
 Messages pile up; any of them is delivered at any time, to anyone, any number of times. A dict of balances is the model.
-I1 to I6 are those of docs/spec/transfer.md, as far as two purses and no grants go.
+I1 to I6 and I8 are those of docs/spec/transfer.md, as far as purses without grants go.
 """
 
 from __future__ import annotations
@@ -150,8 +150,11 @@ class Terminal:
         assert {h: state for h, state in states.items() if state is not EntryState.OPEN} == self.outcomes
 
     def check_counters(self) -> None:
-        """I4, and I3: every debit has a voucher that can be read again."""
-        messages = [parse(Voucher, voucher).message for voucher in self.vouchers]
+        """I4, and I3: every debit has a voucher that can be read again; I8: nothing here proves a fraud."""
+        signed = [parse(Voucher, voucher) for voucher in self.vouchers]
+        messages = [one.message for one in signed]
+        claims = {((one.message.payer, one.message.epoch, one.message.n), one.hash) for one in signed}
+        assert len({claim for claim, _ in claims}) == len(claims)
         for purse in self.purses:
             numbers = [message.n for message in messages if message.payer == purse.id]
             stored = [slot for slot in purse.state.slots if slot.state is not SlotState.FREE]
