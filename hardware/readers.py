@@ -8,17 +8,20 @@ emulator:DIR             a card image, in process (registered by the emulator)
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from wallet_core.errors import NoCardError, NoReaderError, UsageError
+from wallet_core.errors import NoCardError, NoReaderError, ReaderBusyError, UsageError
 
 from .transports.base import Transport
 from .transports.card_wait import ReaderWatch
 from .transports.pcsc import PcscTransport, check_allowed, find_reader, is_allowed, list_readers
 
 AUTO: Final = "auto"
+AGAIN_MS: Final = 500
+"""Between two attempts at a card that is there and cannot be had, unless its removal is seen before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,23 @@ def _open_pcsc(text: str, options: Options) -> Transport:
     name = find_reader(text, [reader.name for reader in list_readers()])
     check_allowed(name, options.virtual_only)
     if options.wait_ms:
-        with ReaderWatch(name) as watch:
-            watch.wait_for_card(options.wait_ms)
+        return _wait_and_open(name, options)
     return PcscTransport(name, virtual_only=options.virtual_only)
+
+
+def _wait_and_open(name: str, options: Options) -> Transport:
+    """Waits for a card that can be had: one that was just taken away still counts as present for 0.4 s."""
+    deadline = time.monotonic_ns() + options.wait_ms * 1_000_000
+    with ReaderWatch(name) as watch:
+        while True:
+            left_ms = max(0, (deadline - time.monotonic_ns()) // 1_000_000)
+            watch.wait_for_card(left_ms)
+            try:
+                return PcscTransport(name, virtual_only=options.virtual_only)
+            except (NoCardError, ReaderBusyError):
+                if not left_ms:
+                    raise
+                watch.wait_for_removal(min(left_ms, AGAIN_MS))
 
 
 def _open_auto(options: Options) -> Transport:

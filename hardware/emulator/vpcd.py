@@ -76,6 +76,7 @@ class Remote:
     def __init__(self, *, inserted: bool = True) -> None:
         self.stopped = False
         self.wanted = inserted
+        self._closed = False
         self._awake, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def stop(self) -> None:
@@ -104,12 +105,15 @@ class Remote:
         return False
 
     def close(self) -> None:
+        """From here on nothing rings any more, late timers and signals included."""
+        self._closed = True
         os.close(self._awake)
         os.close(self._wake)
 
     def _ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # a full pipe rings already
-            os.write(self._wake, b"!")
+        if not self._closed:
+            with contextlib.suppress(BlockingIOError):  # a full pipe rings already
+                os.write(self._wake, b"!")
 
 
 class _Gone(Exception):

@@ -8,10 +8,11 @@ from hardware import readers
 from hardware.readers import Options, open_transport, register, schemes
 from hardware.transports import scard
 from hardware.transports.base import Transport
+from hardware.transports.card_wait import ReaderWatch
 from hardware.transports.in_process import InProcessTransport
 from support.echo_card import EchoCard
 from support.fake_scard import EMPTY, PRESENT, FakeScard
-from wallet_core.errors import ConfigurationError, NoCardError, NoReaderError, UsageError
+from wallet_core.errors import ConfigurationError, NoCardError, NoReaderError, ReaderBusyError, UsageError
 
 FIRST, SECOND = "Virtual PCD 00 00", "Virtual PCD 00 01"
 
@@ -23,6 +24,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> FakeScard:
     )
     monkeypatch.setattr(scard, "load", lambda: pretended)
     monkeypatch.setattr(readers, "_openers", dict(readers._openers))
+    monkeypatch.setattr(readers, "AGAIN_MS", 1)
     monkeypatch.delenv("ECNY_VIRTUAL_ONLY")
     return pretended
 
@@ -86,6 +88,30 @@ def test_waiting_for_a_card(spec: str, service: FakeScard, monkeypatch: pytest.M
 
     monkeypatch.setattr(service, "SCardGetStatusChange", then_comes_a_card)
     assert open_transport(spec, wait_ms=60_000).name == FIRST
+
+
+@pytest.mark.parametrize("result", [0x80100067, 0x80100066, 0x8010000C, 0x8010000B])
+def test_a_card_that_cannot_be_had_yet_is_tried_again(result: int, service: FakeScard) -> None:
+    # Just taken away, or held by another program for a moment: without time to wait, that is the answer.
+    service.fail["SCardConnect"] = [result]
+    with pytest.raises((NoCardError, ReaderBusyError)):
+        open_transport(SECOND)
+    service.fail["SCardConnect"] = [result, result]
+    service.fail["SCardGetStatusChange"] = []
+    service.readers[SECOND] = (PRESENT, b"\x3b\x00")
+    assert open_transport(SECOND, wait_ms=60_000).name == SECOND
+    assert service.names().count("SCardConnect") == 4
+
+
+def test_a_card_that_cannot_be_had_to_the_end(service: FakeScard, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.fail["SCardConnect"], service.for_ever = [0x8010000B], True
+    now = iter(range(0, 10**12, 400 * 10**6))
+    monkeypatch.setattr("time.monotonic_ns", lambda: next(now))
+    monkeypatch.setattr(ReaderWatch, "wait_for_card", lambda self, timeout_ms: b"\x3b\x00")
+    monkeypatch.setattr(ReaderWatch, "wait_for_removal", lambda self, timeout_ms: False)
+    with pytest.raises(ReaderBusyError):
+        open_transport(SECOND, wait_ms=1_000)
+    assert service.names().count("SCardConnect") == 3
 
 
 def test_a_scheme_of_one_s_own() -> None:

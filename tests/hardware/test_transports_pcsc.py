@@ -16,6 +16,7 @@ import pytest
 from hardware.apdu import CommandApdu
 from hardware.emulator.vpcd import EventKind
 from hardware.exchange import CardConnection, expect
+from hardware.readers import open_transport
 from hardware.transports.card_wait import ReaderWatch
 from hardware.transports.pcsc import PcscTransport, list_readers
 from support.echo_card import ATR, ATR_T0, COUNT, IS_SELECTED, SELECT, EchoCard, InReader, echo, echo_long
@@ -146,6 +147,19 @@ def test_the_card_is_taken_away_at_each_exchange(exchange: int, inside: InReader
     connection.reset()
     assert a_tap(connection) == b"voucher" + (2 if exchange == 4 else 1).to_bytes(4, "big")
     connection.close()
+
+
+def test_tap_again(inside: InReader, stack: PrivatePcscd) -> None:
+    # What a till does after a tear: lets go of the reader and opens it again, at once, with some patience.
+    transport = open_transport(FIRST)
+    inside.card.tear_at(1, after_work=True)
+    with pytest.raises(OutcomeUnknownError):
+        transport.transmit(COUNT.to_bytes())
+    transport.close()
+    inside.remote.insert()
+    transport = open_transport("auto", wait_ms=PATIENCE_MS)
+    assert transport.transmit(COUNT.to_bytes())[:4] == b"\0\0\0\2"
+    transport.close()
 
 
 def test_pcscd_restarted_between_two_commands(stack: PrivatePcscd, inside: InReader, watch: ReaderWatch) -> None:
