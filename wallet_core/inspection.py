@@ -103,7 +103,10 @@ def verify(opened: Opened, trust: TrustStore, signer: Certificate | None, *, now
         raise MismatchError(
             f"no certificate of the signer {name.hex()[:8]} is at hand", next_step="Pass it with --signer FILE."
         )
-    opened.content.verify(trust.verify(known[0], now=now, allowed=classes).key)
+    certificate = trust.verify(known[0], now=now, allowed=classes)
+    if isinstance(message, Voucher) and certificate.epoch != message.epoch:
+        raise MismatchError(f"the certificate is of epoch {certificate.epoch}, the voucher of epoch {message.epoch}")
+    opened.content.verify(certificate.key)
 
 
 def _message_fields(message: Any) -> dict[str, Any]:

@@ -59,11 +59,16 @@ NOT_CANONICAL = {
     "single where a half does": "fa3f800000",
     "nested": "8281a1180102f6",
     "bignum that fits": "c24101",
+    "cut after an indefinite head": "9f01",
+    "tag of a date": "c001",
+    "string reference": "d9010081d81900",
+    "shared value": "82d81c8100d81d00",
+    "nested six deep": "8181818181" + "8100",
 }
 
 # Initial bytes of every head that wants more bytes.
 CUT = ["18", "19", "1900", "1a000000", "1b00000000000000", "41", "58", "5803", "42ff", "61", "81", "8201", "a1", "a101"]
-CUT += ["5f", "5f4101", "9f", "9f01", "bf", "bf01", "c2", "f9", "f93c", "fb00000000000000", "5b7fffffffffffffff", ""]
+CUT += ["f9", "f93c", "fb00000000000000", "5b7fffffffffffffff", "9b7fffffffffffffff", "bb7fffffffffffffff", ""]
 
 NOT_CBOR = ["ff", "1c", "1f", "3e", "5c", "5f6161ff", "7c", "7f4101ff", "9c", "bc", "bf01ff", "fc", "62c328", "f81f"]
 NOT_CBOR += ["c001", "a1a00102", "d81c01", "d81d00", "81" * 500 + "01"]
@@ -114,3 +119,12 @@ def test_a_length_that_nobody_can_hold_is_refused_without_holding_it() -> None:
         for length in ("00000000ffffffff", "7fffffffffffffff", "ffffffffffffffff"):
             with pytest.raises(CodecError):
                 codec.decode(bytes.fromhex(head + length), max_size=64)
+
+
+def test_shared_values_do_not_unfold() -> None:
+    """Thirty levels of *the same twice* are a few hundred bytes, and gigabytes once unfolded (tags 28 and 29)."""
+    bomb = bytes.fromhex("d81c8100")
+    for level in range(30):
+        bomb = bytes.fromhex("d81c82") + bomb + bytes.fromhex("d81d") + codec.encode(level)
+    with pytest.raises(NotCanonicalError):
+        codec.decode(bomb, max_size=1024)
