@@ -62,7 +62,9 @@ class TestClock:
 @dataclass
 class FakeCard:
     """A hard wallet. Each entry of `faults` is for one PAY: "" · "before" (lost on the way) · "after" (answer lost) ·
-    "garbled" (another answer than the card gave) · a reason or status word to answer without doing anything."""
+    "done 6F00" (debited, then this) · "garbled" (another answer than the card gave) · a reason or status word to answer
+    without doing anything.
+    """
 
     party: Party = CARD
     state: PurseState = field(
@@ -129,6 +131,8 @@ class FakeCard:
         if isinstance(fault, int):
             raise CardError(fault)
         answer = self._decide(request, payee_class)
+        if fault == "done 6F00":
+            raise CardError(0x6F00)
         if fault == "after":
             raise OutcomeUnknownError("the card left the field")
         return self.garble(answer) if fault == "garbled" else answer

@@ -23,7 +23,8 @@ Reply = tuple[int, str, bytes]
 
 class OperatorServer:
     """`faults`, one for each POST: "500" · "problem" · "drop" (nothing done, closed) · "after" (done, closed) · "half"
-    (done, half the answer) · "silent" (no answer until the end) · "long" · a whole reply. None: as it should be.
+    (done, half the answer) · "silent" (no answer until the end) · "hold" (done, then silent) · "long" · a whole reply.
+    None: as it should be.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class OperatorServer:
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.answered = 0
         self.closing = threading.Event()
+        self.held = threading.Event()
         self._lock = threading.Lock()
         outer = self
 
@@ -68,7 +70,8 @@ class OperatorServer:
                 self.answered += 1
         if isinstance(fault, tuple):
             return self._send(handler, *fault)
-        if fault == "silent":
+        if fault in ("silent", "hold"):
+            self.held.set()
             self.closing.wait(30)
         if fault == "500":
             return self._send(handler, 500, "text/html", b"<h1>oops</h1>")
@@ -79,7 +82,7 @@ class OperatorServer:
             return self._send(handler, 200, COSE, bytes(10**6))
         if fault == "half" and reply is not None:
             return self._send(handler, *reply, keep=len(reply[2]) // 2)
-        if fault in ("drop", "after", "silent") or reply is None:
+        if fault in ("drop", "after", "silent", "hold") or reply is None:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
             return None
