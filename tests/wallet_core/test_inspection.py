@@ -128,6 +128,16 @@ def test_a_foreign_signer() -> None:
         verify(open_message(signed.to_bytes()), trust_store(), FOREIGN_CARD.certificate, now=NOW)
 
 
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_voucher_of_another_epoch(epoch: int) -> None:
+    """A purse that begins a new epoch counts anew: its old certificate says nothing about it."""
+    signed = Signed.sign(replace(VOUCHER, epoch=epoch), CARD.key)
+    with pytest.raises(MismatchError):
+        verify(open_message(signed.to_bytes()), trust_store(), CARD.certificate, now=NOW)
+    certified = certify(OPERATOR.key, CARD.key, CertificateClass.HARD_WALLET, epoch=epoch)
+    verify(open_message(signed.to_bytes()), trust_store(), certified, now=NOW)
+
+
 def test_an_expired_signer() -> None:
     expired = certify(OPERATOR.key, CARD.key, CertificateClass.HARD_WALLET, expires=NOW)
     opened = open_message(Signed.sign(VOUCHER, CARD.key).to_bytes())
