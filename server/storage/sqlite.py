@@ -43,8 +43,11 @@ class SqliteStorage:
         self._opened: list[sqlite3.Connection] = []
         self._opened_lock = threading.Lock()
         self._closed = False
-        with translated("the database cannot be opened"):
+        try:
             path.touch(mode=0o600)  # who was paid is nobody's business; SQLite gives its other files the same mode
+        except OSError as exc:
+            raise StorageError(f"the database cannot be made: {exc.strerror}") from exc
+        with translated("the database cannot be opened"):
             self._migrate()
 
     def _migrate(self) -> None:
@@ -132,5 +135,5 @@ def translated(what: str) -> Iterator[None]:
     """Any error of the database as a StorageError that says what happened, without quoting data."""
     try:
         yield
-    except (sqlite3.Error, OSError) as exc:
+    except sqlite3.Error as exc:
         raise StorageError(f"{what}: {exc}") from exc

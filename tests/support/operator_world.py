@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from server.app import Parts
+from server.enrolment.policy_profiles import DEFAULT_PROFILE, policy
+from server.installation import register_purse
 from server.keyring import Keyring
+from server.ledger.report import LedgerReport, read_ledger
+from server.load.issuance import take_in
+from server.load.service import Begun
 from server.settings import Settings
+from server.storage.protocol import Storage
 from server.storage.sqlite import SqliteStorage
+from support.keys import AUTHORITY, NOW, OPERATOR, OPERATOR_PURSE, certify, key
 from wallet_core.audit import AuditData
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.keys import SoftwareKey
@@ -20,25 +29,18 @@ from wallet_core.messages import (
     CertificationRequest,
     DepositAnswer,
     DepositBatch,
-    Policy,
+    Issuance,
     Receipt,
     Refusal,
     Request,
     Signed,
-    SpendMode,
     Voucher,
     parse,
 )
 from wallet_core.messages.deposit import MAX_ANSWER_SIZE
 from wallet_core.suites import Suite
 
-NOW = 1_780_000_000
-DAY = 86_400
 TOKEN = "operator-token-of-the-tests"
-
-
-def key(seed: str) -> SoftwareKey:
-    return SoftwareKey.from_secret(hashlib.sha512(seed.encode()).digest())
 
 
 def entropy(seed: str) -> Iterator[bytes]:
@@ -60,26 +62,6 @@ class SeededEntropy:
         while len(data) < size:
             data += next(self._blocks)
         return data[:size]
-
-
-def certificate(
-    issuer: SoftwareKey,
-    subject: SoftwareKey,
-    subject_class: CertificateClass,
-    *,
-    epoch: int = 0,
-    not_before: int = NOW - DAY,
-    expires: int = NOW + 365 * DAY,
-) -> Certificate:
-    return Certificate(
-        issuer=issuer.public.thumbprint,
-        key=subject.public,
-        subject_class=subject_class,
-        not_before=not_before,
-        expires=expires,
-        test=True,
-        epoch=epoch,
-    ).signed_by(issuer)
 
 
 @dataclass
@@ -163,7 +145,7 @@ class TillDouble:
     next_k: int = 1
     number: int = 0
     last_hash: bytes = bytes(32)
-    certificates: list[bytes] = field(default_factory=list)
+    merchant: str = ""
 
     @property
     def id(self) -> bytes:
@@ -215,35 +197,18 @@ class World:
 
     @classmethod
     def make(cls, directory: Path) -> World:
-        authority, operator, purse = key("authority"), key("operator"), key("operator purse")
-        root = certificate(authority, authority, CertificateClass.AUTHORITY)
-        policy = Policy(
-            suite=Suite.ES256,
-            operator=operator.public.thumbprint,
-            version=1,
-            purse_class=CertificateClass.HARD_WALLET,
-            least_suite=1,
-            mode=SpendMode.STAGED,
-            balance_limit=100_000,
-            transfer_limit=50_000,
-            offline_total=100_000,
-            offline_count=16,
-            pin_threshold=20_000,
-            unverified_total=30_000,
-            payee_threshold=20_000,
-            payee_classes=1 << CertificateClass.TILL,
-        )
+        operator = OPERATOR.key
         keyring = Keyring(
             operator=operator,
-            operator_certificate=certificate(authority, operator, CertificateClass.OPERATOR),
-            authority_certificate=root,
-            purse=purse,
-            purse_certificate=certificate(operator, purse, CertificateClass.OPERATOR_PURSE, epoch=1),
-            policy=Signed.sign(policy, operator),
+            operator_certificate=OPERATOR.certificate,
+            authority_certificate=AUTHORITY.certificate,
+            purse=OPERATOR_PURSE.key,
+            purse_certificate=OPERATOR_PURSE.certificate,
+            policy=Signed.sign(policy(DEFAULT_PROFILE, OPERATOR.id), operator),
             master=hashlib.sha256(b"master").digest(),
             admin_token=TOKEN,
         )
-        return cls(directory, authority, keyring)
+        return cls(directory, AUTHORITY.key, keyring)
 
     @property
     def operator(self) -> SoftwareKey:
@@ -256,7 +221,7 @@ class World:
     def database(self) -> Path:
         return self.directory / "server.db"
 
-    def settings(self, **changes: object) -> Settings:
+    def settings(self, **changes: Any) -> Settings:
         base = Settings(
             keyring=self.keyring,
             database=self.database,
@@ -264,7 +229,7 @@ class World:
             entropy=SeededEntropy("settings"),
             workers=0,
         )
-        return replace(base, **changes)  # type: ignore[arg-type]
+        return replace(base, **changes)
 
     def storage(self, busy_timeout_ms: int = 5_000) -> SqliteStorage:
         return SqliteStorage(self.database, busy_timeout_ms=busy_timeout_ms)
@@ -272,7 +237,7 @@ class World:
     def card(self, name: str, *, epoch: int = 1, issuer: SoftwareKey | None = None) -> CardDouble:
         """A certified card that the storage does not know."""
         own = key(f"card {name}")
-        issued = certificate(issuer or self.operator, own, CertificateClass.HARD_WALLET, epoch=epoch)
+        issued = certify(issuer or self.operator, own, CertificateClass.HARD_WALLET, epoch=epoch)
         serial = hashlib.sha256(name.encode()).digest()[:8]
         return CardDouble(own, issued, serial, self.keyring.audit_key(issued.subject))
 
@@ -295,3 +260,86 @@ def certification_request(own: SoftwareKey, subject_class: CertificateClass, cha
 def answer_of(data: bytes, world: World) -> DepositAnswer:
     """The answer, its signature verified with the operator's key."""
     return parse(DepositAnswer, data, max_size=MAX_ANSWER_SIZE).verify(world.operator.public)
+
+
+class Bank:
+    """An operator's server in process: its parts, with shortcuts through its own services."""
+
+    def __init__(
+        self, world: World, *, issued: int = 100_000_000, storage: Storage | None = None, **changes: Any
+    ) -> None:
+        self.world = world
+        self.settings = world.settings(**changes)
+        self.parts = Parts.of(self.settings, storage)
+        register_purse(self.parts.storage, world.keyring)
+        self._issuances = 0
+        if issued:
+            self.issue(issued)
+
+    def issue(self, amount: int) -> None:
+        """The authority issues into the operator's purse."""
+        self._issuances += 1
+        message = Issuance(
+            suite=Suite.ES256,
+            authority=self.world.authority.public.thumbprint,
+            purse=self.world.keyring.purse_certificate.subject,
+            serial=self._issuances,
+            amount=amount,
+        )
+        raw = Signed.sign(message, self.world.authority).to_bytes()
+        take_in(self.parts.storage, self.world.keyring.authority_certificate, raw, now=NOW)
+
+    def card(self, name: str, loaded: int = 0) -> CardDouble:
+        """An enrolled card, with `loaded` fen collected."""
+        own = key(f"card {name}")
+        serial = hashlib.sha256(name.encode()).digest()[:8]
+        request = certification_request(own, CertificateClass.HARD_WALLET, serial)
+        enrolled = self.parts.cards.enrol(serial, request, NOW)
+        card = CardDouble(own, Certificate.from_bytes(enrolled.certificate), serial, enrolled.audit_key)
+        for at, amount in enumerate(portions(loaded, self.world.keyring.policy.message.balance_limit)):
+            self.load(card, amount, f"load {name} {at}")
+        return card
+
+    def till(self, name: str) -> TillDouble:
+        """An enrolled till of a merchant of its own."""
+        made = self.parts.tills.add_merchant(f"Merchant {name}", NOW)
+        till = self.world.till(name)
+        request = certification_request(till.key, CertificateClass.TILL, made.code.encode())
+        till.merchant = self.parts.tills.enrol(made.code, request, NOW).merchant
+        return till
+
+    def begin(self, card: CardDouble, amount: int, name: str) -> Begun:
+        return self.parts.loads.begin(self.world.keyring.idempotency_digest(name), card.id, amount, NOW)
+
+    def pay(self, card: CardDouble, amount: int, name: str) -> bytes:
+        """A load up to the voucher."""
+        begun = self.begin(card, amount, name)
+        request = card.request_to(begun.payer, begun.epoch, begun.n, amount, begun.order_hash)
+        return self.parts.loads.pay(begun.load, request.to_bytes(), NOW)
+
+    def load(self, card: CardDouble, amount: int, name: str) -> None:
+        """A load with its Receipt."""
+        self.parts.loads.collected(card.receipt(self.pay(card, amount, name)), NOW)
+
+    def settle(self, batch: bytes) -> DepositAnswer:
+        return answer_of(self.parts.settlement.settle(batch, NOW), self.world)
+
+    def ledger(self) -> LedgerReport:
+        with self.parts.storage.reading() as tx:
+            return read_ledger(tx)
+
+    def wallet(self, till: TillDouble) -> int:
+        return next(a.balance for a in self.ledger().accounts if a.name == f"wallet/{till.merchant}")
+
+    def shadow(self, card: CardDouble) -> int:
+        shadows: dict[str, int] = self.ledger().facts()["card_shadows"]
+        return shadows[card.id.hex()]
+
+    def close(self) -> None:
+        self.parts.close()
+
+
+def portions(total: int, most: int) -> list[int]:
+    """`total` in parts of at most `most`."""
+    whole, rest = divmod(total, most)
+    return [most] * whole + ([rest] if rest else [])
