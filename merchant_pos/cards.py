@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hardware.data_objects import Tag
 from hardware.driver import HardWallet
 from hardware.exchange import CardConnection
 from hardware.taps import open_reader
@@ -29,6 +30,7 @@ class Wallet:
             lifecycle=fci.lifecycle,
             balance=fci.balance,
             payee_threshold=fci.payee_threshold,
+            policy_version=fci.policy_version,
             pin_tries=fci.pin_tries,
         )
 
@@ -37,6 +39,9 @@ class Wallet:
 
     def operator_certificate(self) -> bytes:
         return self._wallet.operator_certificate()
+
+    def policy(self) -> bytes:
+        return self._wallet.data(Tag.POLICY)
 
     def pay(self, request: bytes) -> bytes:
         return self._wallet.pay(request)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from hardware.status_words import memory_unchanged, tries_left
 from merchant_pos import phrases
 from merchant_pos.decisions import (
-    AnotherCard,
-    AskAgain,
     Result,
     Shown,
     balance_left,
     check_voucher,
+    hold_to_policy,
+    is_same_card,
     make_request,
-    on_card,
+    on_new_card,
     on_refusal,
 )
 from merchant_pos.decisions import Step as Next
@@ -90,7 +90,7 @@ class Checkout:
         """Sell `order`: wait for a card; once one was asked, go on to a result or until `retap_seconds` are over.
 
         Raises OutcomeUnknownError when an earlier sale is still open, NoCardError when no card came, TransportError
-        when there is no reader, VerificationError for a card not to be believed: nothing was asked of it then.
+        when there is no reader, StorageError when the Request cannot be written: nothing was asked of a card then.
         """
         self.require_nothing_open()
         self._notify(phrases.TAP)
@@ -175,25 +175,44 @@ class Checkout:
     def tap(self, card: PayerCard, order: Order | None, pins: PinEntry) -> Outcome:
         """What one card in the field comes to. `order` is sold if no sale is open; otherwise the open sale is finished.
 
-        Errors before anything was asked of the card are raised; afterwards everything is an Outcome.
+        A card that may not be asked is NOT_CHARGED without a sale. Until the Request is on disk TransportError and
+        StorageError are raised; afterwards everything is an Outcome.
         """
-        shown = card.select()
-        self._step("card-read")
-        plan = on_card(self._journal.open_sale(), order, shown)
-        if isinstance(plan, AnotherCard):
-            return Outcome(Result.TAP_AGAIN, plan.sale, OutcomeUnknownError(phrases.ANOTHER_CARD))
-        if isinstance(plan, AskAgain):
-            self._notify(phrases.CARD_READ)
-            payer = self._payers.to_finish(shown.purse)
-            return self._pay(card, plan.sale, shown, payer, pins, asked_before=True, verified=plan.verified)
+        sale = self._journal.open_sale()
+        if sale is not None:
+            return self._tap_again(card, sale, pins)
         if order is None:
             raise OutcomeUnknownError(phrases.NOTHING_OPEN)
-        payer = self._payers.before_asking(card, shown)
-        self._notify(phrases.CARD_READ)
+        try:
+            shown, payer, verified = self._meet(card, order)
+        except (PurseRefusal, CardError, CodecError, VerificationError) as exc:
+            self._notify(phrases.not_charged(exc.message))
+            return Outcome(Result.NOT_CHARGED, None, exc)  # nothing was asked, and no Request exists
         self._step("before-asked")
         sale = self._journal.ask(order, lambda k: make_request(order, shown, till=self._identity.id, k=k))
         self._step("asked")
-        return self._pay(card, sale, shown, payer, pins, asked_before=False, verified=plan.verified)
+        return self._pay(card, sale, shown, payer, pins, asked_before=False, verified=verified)
+
+    def _meet(self, card: PayerCard, order: Order) -> tuple[Shown, Certificate, bool]:
+        """Read a card that may be asked for `order`: what it shows, its certificate, whether it verifies the till."""
+        shown = card.select()
+        self._step("card-read")
+        verified = on_new_card(order, shown)
+        payer = self._payers.before_asking(card, shown)
+        hold_to_policy(order, self._payers.policy(card, shown, payer))
+        self._notify(phrases.CARD_READ)
+        return shown, payer, verified
+
+    def _tap_again(self, card: PayerCard, sale: Sale, pins: PinEntry) -> Outcome:
+        """The same Request to the card of the open sale; nothing but SELECT to another."""
+        shown = card.select()
+        self._step("card-read")
+        if not is_same_card(sale, shown):
+            return Outcome(Result.TAP_AGAIN, sale, OutcomeUnknownError(phrases.ANOTHER_CARD))
+        self._notify(phrases.CARD_READ)
+        payer = self._payers.to_finish(shown.purse)
+        verified = sale.amount > shown.payee_threshold
+        return self._pay(card, sale, shown, payer, pins, asked_before=True, verified=verified)
 
     def _pay(
         self,
@@ -256,7 +275,7 @@ class Checkout:
             if pin is None:
                 return False
             again = card.select()
-            if (again.purse, again.epoch) != (sale.request.payer, sale.request.epoch):
+            if not is_same_card(sale, again):
                 raise OutcomeUnknownError(phrases.ANOTHER_CARD)
             try:
                 card.verify_pin(pin)

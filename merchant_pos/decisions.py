@@ -14,14 +14,13 @@ from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import (
     BadSignatureError,
     MismatchError,
-    OutcomeUnknownError,
     PurseRefusal,
     Refused,
     WrongClassError,
 )
 from wallet_core.ids import COUNTER_MAX
-from wallet_core.messages import Request, Signed, Voucher, parse
-from wallet_core.money import MAX_MINOR_UNITS
+from wallet_core.messages import Policy, Request, Signed, Voucher, parse
+from wallet_core.money import MAX_MINOR_UNITS, fen
 from wallet_core.purse.state import Lifecycle
 from wallet_core.suites import Suite
 
@@ -47,29 +46,8 @@ class Shown:
     lifecycle: Lifecycle
     balance: int
     payee_threshold: int
+    policy_version: int
     pin_tries: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskNew:
-    """Nothing is open: put a Request for this card's next counter on disk, then send it."""
-
-    verified: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AskAgain:
-    """This is the card of the open sale: the same Request again."""
-
-    sale: Sale
-    verified: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AnotherCard:
-    """A sale is open and this is not its card: send it nothing."""
-
-    sale: Sale
 
 
 class Step(Enum):
@@ -81,25 +59,23 @@ class Step(Enum):
     STILL_UNKNOWN = "this proves nothing: tap the same card again"
 
 
-def on_card(open_sale: Sale | None, order: Order | None, shown: Shown) -> AskNew | AskAgain | AnotherCard:
-    """What to do with the card that is shown. `order`: what is to be sold where no sale is open.
+def is_same_card(sale: Sale, shown: Shown) -> bool:
+    """Whether this is the card that `sale` was asked of. Another one is sent nothing while the sale is open."""
+    return (shown.purse, shown.epoch) == (sale.request.payer, sale.request.epoch)
 
-    Raises PurseRefusal when this card cannot pay and nothing was asked of it.
+
+def on_new_card(order: Order, shown: Shown) -> bool:
+    """Whether the card wants to verify the till for this order (signed Request and certificates).
+
+    Raises PurseRefusal when this card cannot pay: nothing is asked of it then.
     """
-    if open_sale is not None:
-        request = open_sale.request
-        if (shown.purse, shown.epoch) != (request.payer, request.epoch):
-            return AnotherCard(open_sale)
-        return AskAgain(open_sale, request.amount > shown.payee_threshold)
-    if order is None:
-        raise OutcomeUnknownError("no sale is open")
     if shown.lifecycle is not Lifecycle.ACTIVE:
         raise PurseRefusal(Refused.WRONG_STATE, f"this card is {shown.lifecycle.name.lower()}")
     if not 1 <= order.amount <= MAX_MINOR_UNITS:
         raise PurseRefusal(Refused.AMOUNT)
     if shown.next_n > COUNTER_MAX:
         raise PurseRefusal(Refused.COUNTERS_EXHAUSTED, next_step="Have the card replaced.")
-    return AskNew(order.amount > shown.payee_threshold)
+    return order.amount > shown.payee_threshold
 
 
 def make_request(order: Order, shown: Shown, *, till: bytes, k: int) -> Request:
@@ -143,6 +119,28 @@ def check_payer(certificate: Certificate, shown: Shown) -> Certificate:
     if certificate.epoch != shown.epoch:
         raise MismatchError("the certificate is of another epoch than the purse")
     return certificate
+
+
+def check_policy(policy: Policy, payer: Certificate, shown: Shown) -> Policy:
+    """Return the policy (its signature verified) if it is the one that this card says is in force; MismatchError."""
+    if policy.operator != payer.issuer or policy.purse_class != payer.subject_class:
+        raise MismatchError("the policy on the card is not for this card")
+    if policy.version != shown.policy_version:
+        raise MismatchError("the policy on the card is not the one that it says is in force")
+    return policy
+
+
+def hold_to_policy(order: Order, policy: Policy) -> None:
+    """Refuse what the card's policy forbids, whatever the card would do: a broken card's word is worth nothing.
+
+    Raises PurseRefusal, before anything is asked. The other limits count what only the card can count.
+    """
+    if not policy.payee_classes >> CertificateClass.TILL & 1:
+        raise PurseRefusal(Refused.PAYEE_CLASS, "this card may not pay at a till")
+    if order.amount > policy.transfer_limit:
+        raise PurseRefusal(
+            Refused.TRANSFER_LIMIT, f"more than {fen(policy.transfer_limit)} in one payment", next_step="Pay less."
+        )
 
 
 def check_voucher(answer: bytes, request: Request, payer: Certificate) -> Signed[Voucher]:

@@ -141,6 +141,21 @@ class Journal:
                 (subject, of_class, body),
             )
 
+    def policy(self, operator: bytes, of_class: int, version: int) -> bytes | None:
+        """The signed Policy that was stored for these, as its own bytes."""
+        rows = self._rows(
+            "SELECT body FROM policies WHERE operator = ? AND class = ? AND version = ?", (operator, of_class, version)
+        )
+        return rows[0][0] if rows else None
+
+    def keep_policy(self, operator: bytes, of_class: int, version: int, body: bytes) -> None:
+        """Store a verified policy; one version has one content."""
+        with self._write() as db:
+            db.execute(
+                "INSERT INTO policies (operator, class, version, body) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (operator, of_class, version, body),
+            )
+
     # Sales ----------------------------------------------------------------------------------------------------------
 
     def ask(self, order: Order, make: Callable[[int], Request]) -> Sale:

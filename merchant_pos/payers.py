@@ -1,15 +1,16 @@
-"""Certificates of cards: read once from a card that the till does not know, verified, and kept in the journal by id."""
+"""Certificates and policies of cards: read once where the till has not got them, verified, kept in the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from merchant_pos.decisions import PAYERS, Shown, check_payer
+from merchant_pos.decisions import PAYERS, Shown, check_payer, check_policy
 from merchant_pos.identity import Identity
 from merchant_pos.journal import Journal
 from merchant_pos.ports import PayerCard
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import ExpiredCertificateError, MismatchError
+from wallet_core.messages import Policy, parse
 
 
 class Payers:
@@ -37,6 +38,20 @@ class Payers:
         self._trust.verify(fresh, now=self._now(), allowed=PAYERS)
         self._keep(fresh)
         return fresh
+
+    def policy(self, card: PayerCard, shown: Shown, payer: Certificate) -> Policy:
+        """The operator's policy that is in force on the card shown; raises a CodecError or VerificationError.
+
+        One policy is for all cards of an operator and class, so a known version costs no exchange.
+        """
+        key = (payer.issuer, int(payer.subject_class), shown.policy_version)
+        stored = self._journal.policy(*key)
+        body = stored if stored is not None else card.policy()
+        issuer = next(operator for operator in self._trust.operators if operator.subject == payer.issuer)
+        policy = check_policy(parse(Policy, body).verify(issuer.key), payer, shown)
+        if stored is None:
+            self._journal.keep_policy(*key, body)
+        return policy
 
     def to_finish(self, purse: bytes) -> Certificate:
         """The stored certificate of a card that was asked before; dates gate no finishing (transfer.md, rule 10)."""

@@ -26,7 +26,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 @migrations()
 def m001_journal(database: Database) -> None:
-    for statement in (_FACTS, _COUNTERS, _CERTIFICATES, _BATCHES, _SALES, *_INDEXES, *_GUARDS):
+    for statement in (_FACTS, _COUNTERS, _CERTIFICATES, _POLICIES, _BATCHES, _SALES, *_INDEXES, *_GUARDS):
         database.execute(statement)
     database.execute("INSERT INTO counters (name, next) VALUES ('k', 1), ('batch', 1)")
 
@@ -40,6 +40,16 @@ CREATE TABLE certificates (
     subject BLOB PRIMARY KEY CHECK (length(subject) = 32),
     class   INTEGER NOT NULL,
     body    BLOB NOT NULL
+) STRICT
+"""
+
+_POLICIES = """
+CREATE TABLE policies (
+    operator BLOB NOT NULL CHECK (length(operator) = 32),
+    class    INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    body     BLOB NOT NULL,
+    PRIMARY KEY (operator, class, version)
 ) STRICT
 """
 

@@ -13,11 +13,12 @@ from merchant_pos import phrases
 from merchant_pos.cli import crash_hook, pos
 from merchant_pos.ports import no_step
 from merchant_pos.sales import SaleState
-from support.keys import AUTHORITY, FOREIGN_AUTHORITY
+from support.keys import AUTHORITY, FOREIGN_AUTHORITY, FOREIGN_OPERATOR, TILL, certify, party
 from support.till import PIN
 from support.till_http import operator_server
 from support.till_process import TillProcess, make_card
 from support.tree import ROOT
+from wallet_core.certificates import CertificateClass
 
 MakeTill = Callable[..., TillProcess]
 RESULTS = (phrases.PAID, phrases.NOT_CHARGED, phrases.TAP_AGAIN)
@@ -64,15 +65,43 @@ def test_an_amount_that_is_none_is_a_usage_error(make_till: MakeTill, amount: st
 
 def test_a_refusal_of_the_card_is_not_charged_with_exit_code_7(make_till: MakeTill) -> None:
     till = make_till()
-    done = till.run("charge", "500.01", "--json")
+    done = till.run("charge", "200.01", "--json")
     assert done.code == 7
-    assert done.facts["result"] == "NOT CHARGED"
-    assert json.loads(done.err)["reason"] == "TRANSFER_LIMIT"
+    assert (done.facts["result"], done.facts["sale"]["state"]) == ("NOT CHARGED", "REFUSED")
+    assert json.loads(done.err)["reason"] == "PIN_REQUIRED"
     assert till.debits() == {}
-    text = till.run("charge", "500.01")
+    text = till.run("charge", "200.01")
     assert text.lines[:2] == ["TAP", "CARD READ"]
     assert text.lines[2].startswith("NOT CHARGED")
     assert [sale.k for sale in till.sales()] == [1, 2]
+
+
+def test_what_the_policy_forbids_is_not_charged_and_not_asked(make_till: MakeTill) -> None:
+    till = make_till()
+    done = till.run("charge", "500.01", "--json")
+    assert done.code == 7
+    assert done.facts == {"result": "NOT CHARGED", "sale": None}
+    assert json.loads(done.err)["reason"] == "TRANSFER_LIMIT"
+    assert till.run("charge", "500.01").lines == ["TAP", "NOT CHARGED  more than RMB 500.00 in one payment"]
+    assert till.sales() == []
+
+
+def test_a_card_that_is_not_to_be_believed_is_exit_code_13(make_till: MakeTill) -> None:
+    till = make_till()
+    settings = till.data / "till" / "operator.cert"
+    other = party("second operator", CertificateClass.OPERATOR, "authority")
+    own = certify(other.key, TILL.key, CertificateClass.TILL)
+    settings.write_bytes(other.certificate.to_bytes())
+    (till.data / "till" / "till.cert").write_bytes(own.to_bytes())
+    assert till.run("charge", "1.00").code == 0  # the card brings its own operator's certificate along
+    (till.data / "till" / "authority.cert").write_bytes(FOREIGN_AUTHORITY.certificate.to_bytes())
+    (till.data / "till" / "operator.cert").write_bytes(FOREIGN_OPERATOR.certificate.to_bytes())
+    own = certify(FOREIGN_OPERATOR.key, TILL.key, CertificateClass.TILL)
+    (till.data / "till" / "till.cert").write_bytes(own.to_bytes())
+    (till.data / "till" / "till.db").unlink()
+    done = till.run("charge", "1.00", "--json")
+    assert done.code == 13
+    assert (done.facts["result"], json.loads(done.err)["error"]) == ("NOT CHARGED", "untrusted-certificate")
 
 
 def test_the_results_exclude_each_other() -> None:
@@ -236,7 +265,7 @@ def test_status_is_green_only_when_nothing_waits(make_till: MakeTill) -> None:
 def test_refusals_are_not_green_until_told(make_till: MakeTill) -> None:
     with operator_server() as server:
         till = make_till(server.url)
-        till.run("charge", "500.01")
+        till.run("charge", "200.01")
         facts = till.run("status", "--json").facts
         assert (facts["green"], facts["waiting_refusals"]) == (False, 1)
         assert till.run("sync", "--json").facts["refusals"] == 1
@@ -246,20 +275,20 @@ def test_refusals_are_not_green_until_told(make_till: MakeTill) -> None:
 def test_history_tells_every_sale(make_till: MakeTill) -> None:
     till = make_till()
     till.run("charge", "68.00")
-    till.run("charge", "500.01")
+    till.run("charge", "200.01")
     sales = till.run("history", "--json").facts["sales"]
     keys = {"k", "state", "amount", "payer", "epoch", "n", "voucher_hash", "request_hash", "status", "reason", "batch"}
     assert all(keys <= set(sale) for sale in sales)
     assert [(sale["k"], sale["n"], sale["state"], sale["amount"]) for sale in sales] == [
         (1, 1, "PAID", 6_800),
-        (2, 2, "REFUSED", 50_001),
+        (2, 2, "REFUSED", 20_001),
     ]
     assert len(bytes.fromhex(sales[0]["voucher_hash"])) == 32
     assert sales[1]["voucher_hash"] is None
     text = till.run("history").lines
     assert "RMB 68.00" in text[0]
     assert "NOT CHARGED" in text[1]
-    assert "TRANSFER_LIMIT" in text[1]
+    assert "PIN_REQUIRED" in text[1]
 
 
 def test_history_and_status_of_a_new_till(make_till: MakeTill) -> None:

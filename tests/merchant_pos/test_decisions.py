@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from merchant_pos.decisions import (
-    AnotherCard,
-    AskAgain,
-    AskNew,
     Shown,
     Step,
     balance_left,
     check_payer,
+    check_policy,
     check_voucher,
+    hold_to_policy,
+    is_same_card,
     make_request,
-    on_card,
+    on_new_card,
     on_refusal,
 )
 from merchant_pos.sales import Order, Sale, SaleState
 from support.keys import CARD, FOREIGN_CARD, MERCHANT_PURSE, NOW, OPERATOR_PURSE, OTHER_CARD, TILL, certify, key
-from support.samples import VOUCHER
+from support.samples import POLICY, VOUCHER
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import (
     BadSignatureError,
     CodecError,
     MismatchError,
-    OutcomeUnknownError,
     PurseRefusal,
     Refused,
     TruncatedError,
@@ -39,13 +39,13 @@ from wallet_core.messages import Request, Signed, Voucher
 from wallet_core.purse.state import Lifecycle
 
 ORDER = Order(6_800, "two bowls of noodles")
-SHOWN = Shown(CARD.id, 1, 5, Lifecycle.ACTIVE, 50_000, 20_000, 3)
+SHOWN = Shown(CARD.id, 1, 5, Lifecycle.ACTIVE, 50_000, 20_000, POLICY.version, 3)
 REQUEST = make_request(ORDER, SHOWN, till=TILL.id, k=9)
 
 
-def sale(state: SaleState = SaleState.UNKNOWN, request: Request = REQUEST) -> Sale:
+def sale(request: Request = REQUEST) -> Sale:
     return Sale(
-        state=state,
+        state=SaleState.UNKNOWN,
         order=ORDER.reference,
         request=request,
         voucher=None,
@@ -77,48 +77,69 @@ def test_a_request_is_for_the_card_shown_and_its_next_counter() -> None:
 
 @pytest.mark.parametrize(("amount", "verified"), [(1, False), (20_000, False), (20_001, True)])
 def test_above_the_cards_threshold_the_payee_is_verified(amount: int, verified: bool) -> None:
-    assert on_card(None, Order(amount, ""), SHOWN) == AskNew(verified)
+    assert on_new_card(Order(amount, ""), SHOWN) is verified
 
 
-@pytest.mark.parametrize("state", [SaleState.ASKED, SaleState.UNKNOWN])
-def test_the_card_of_the_open_sale_is_asked_again(state: SaleState) -> None:
-    assert on_card(sale(state), None, SHOWN) == AskAgain(sale(state), verified=False)
+@pytest.mark.parametrize("lifecycle", list(Lifecycle))
+def test_the_card_of_the_open_sale_is_known_whatever_its_life_cycle(lifecycle: Lifecycle) -> None:
+    assert is_same_card(sale(), replace(SHOWN, lifecycle=lifecycle, next_n=9, balance=0))
 
 
-@pytest.mark.parametrize("state", [SaleState.ASKED, SaleState.UNKNOWN])
 @pytest.mark.parametrize("other", [replace(SHOWN, purse=OTHER_CARD.id), replace(SHOWN, epoch=2)])
-def test_another_card_is_sent_nothing_while_a_sale_is_open(state: SaleState, other: Shown) -> None:
-    assert on_card(sale(state), ORDER, other) == AnotherCard(sale(state))
-
-
-def test_a_blocked_card_still_finishes_its_sale() -> None:
-    blocked = replace(SHOWN, lifecycle=Lifecycle.BLOCKED)
-    assert isinstance(on_card(sale(), None, blocked), AskAgain)
+def test_another_purse_or_epoch_is_another_card(other: Shown) -> None:
+    assert not is_same_card(sale(), other)
 
 
 @pytest.mark.parametrize("lifecycle", [state for state in Lifecycle if state is not Lifecycle.ACTIVE])
 def test_a_card_that_is_not_active_is_asked_nothing(lifecycle: Lifecycle) -> None:
     with pytest.raises(PurseRefusal) as caught:
-        on_card(None, ORDER, replace(SHOWN, lifecycle=lifecycle))
+        on_new_card(ORDER, replace(SHOWN, lifecycle=lifecycle))
     assert caught.value.reason is Refused.WRONG_STATE
 
 
 @pytest.mark.parametrize("amount", [0, -1, 2**53])
 def test_an_amount_is_at_least_one_fen_and_can_be_counted(amount: int) -> None:
     with pytest.raises(PurseRefusal) as caught:
-        on_card(None, Order(amount, ""), SHOWN)
+        on_new_card(Order(amount, ""), SHOWN)
     assert caught.value.reason is Refused.AMOUNT
 
 
 def test_a_card_without_counters_is_asked_nothing() -> None:
     with pytest.raises(PurseRefusal) as caught:
-        on_card(None, ORDER, replace(SHOWN, next_n=COUNTER_MAX + 1))
+        on_new_card(ORDER, replace(SHOWN, next_n=COUNTER_MAX + 1))
     assert caught.value.reason is Refused.COUNTERS_EXHAUSTED
 
 
-def test_without_order_and_open_sale_there_is_nothing_to_do() -> None:
-    with pytest.raises(OutcomeUnknownError):
-        on_card(None, None, SHOWN)
+# Its policy ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_policy_is_the_operators_for_this_class_and_version() -> None:
+    assert check_policy(POLICY, CARD.certificate, SHOWN) == POLICY
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"operator": TILL.id}, {"purse_class": CertificateClass.MERCHANT_PURSE}, {"version": 2}, {"version": 4}],
+)
+def test_another_policy_is_not(changes: dict[str, Any]) -> None:
+    with pytest.raises(MismatchError):
+        check_policy(replace(POLICY, **changes), CARD.certificate, SHOWN)
+
+
+@pytest.mark.parametrize(("amount", "allowed"), [(1, True), (50_000, True), (50_001, False)])
+def test_the_till_holds_to_the_limit_of_one_transfer(amount: int, allowed: bool) -> None:
+    if allowed:
+        hold_to_policy(Order(amount, ""), POLICY)
+        return
+    with pytest.raises(PurseRefusal) as caught:
+        hold_to_policy(Order(amount, ""), POLICY)
+    assert caught.value.reason is Refused.TRANSFER_LIMIT
+
+
+def test_the_till_holds_to_the_classes_of_payees() -> None:
+    with pytest.raises(PurseRefusal) as caught:
+        hold_to_policy(ORDER, replace(POLICY, payee_classes=1 << CertificateClass.MERCHANT_PURSE))
+    assert caught.value.reason is Refused.PAYEE_CLASS
 
 
 # A card refuses -----------------------------------------------------------------------------------------------------

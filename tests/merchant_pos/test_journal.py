@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def ask(journal: Journal, n: int = 1) -> Sale:
     def make(k: int) -> Request:
-        shown = FakeCard().select()
-        return make_request(ORDER, type(shown)(CARD.id, 1, n, shown.lifecycle, 0, 0, 3), till=TILL.id, k=k)
+        return make_request(ORDER, replace(FakeCard().select(), next_n=n), till=TILL.id, k=k)
 
     return journal.ask(ORDER, make)
 
@@ -87,7 +87,7 @@ def test_it_is_kept_with_wal_and_full_synchronisation(journal: Journal) -> None:
 def test_every_table_is_strict(journal: Journal) -> None:
     rows = raw(journal).execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")
     strict = {name: bool(flag) for name, flag in rows if not name.startswith(("sqlite_", "_sqlite_"))}
-    assert strict == dict.fromkeys(("facts", "counters", "certificates", "batches", "sales"), True)
+    assert strict == dict.fromkeys(("facts", "counters", "certificates", "policies", "batches", "sales"), True)
 
 
 def test_only_the_owner_may_read_it(journal: Journal, tmp_path: Path) -> None:
@@ -224,6 +224,14 @@ def test_certificates_are_kept_by_id_and_renewed(journal: Journal) -> None:
     journal.keep_certificate(OPERATOR.id, CertificateClass.OPERATOR, b"operator")
     assert journal.certificate(CARD.id) == b"new"
     assert journal.certificates(CertificateClass.OPERATOR) == [b"operator"]
+
+
+def test_policies_are_kept_by_operator_class_and_version(journal: Journal) -> None:
+    journal.keep_policy(OPERATOR.id, 3, 1, b"first")
+    journal.keep_policy(OPERATOR.id, 3, 2, b"second")
+    journal.keep_policy(OPERATOR.id, 3, 1, b"another content for one version")
+    assert [journal.policy(OPERATOR.id, 3, version) for version in (1, 2, 3)] == [b"first", b"second", None]
+    assert journal.policy(OPERATOR.id, 4, 1) is None
 
 
 # Outbox -------------------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_the_batch_is_signed_chained_and_carries_certificates(till: Till) -> Non
 def test_a_strangers_operator_goes_along(till: Till) -> None:
     second = party("second operator", CertificateClass.OPERATOR, "authority")
     visitor = party("its card", CertificateClass.HARD_WALLET, "second operator")
-    sell(till, 1, FakeCard(visitor, operator_bytes=second.certificate.to_bytes()))
+    sell(till, 1, FakeCard(visitor, operator=second))
     operator = Operator()
     sync(till, operator)
     batch = parse(DepositBatch, operator.batches[1], max_size=MAX_BATCH_SIZE).message

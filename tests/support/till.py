@@ -70,14 +70,16 @@ class FakeCard:
     state: PurseState = field(
         default_factory=lambda: PurseState(lifecycle=Lifecycle.ACTIVE, total_in=LOADED, in_acked=LOADED)
     )
-    policy: Policy = POLICY
+    operator: Party = OPERATOR
+    limits: Policy = POLICY
     certificate_bytes: bytes = b""
-    operator_bytes: bytes = OPERATOR.certificate.to_bytes()
+    policy_bytes: bytes = b""
     faults: list[str | int] = field(default_factory=list)
     select_faults: list[str] = field(default_factory=list)
     garble: Callable[[bytes], bytes] = lambda answer: answer[:-1] + bytes((answer[-1] ^ 1,))
     sent: list[bytes] = field(default_factory=list)
     certificates_read: int = 0
+    policies_read: int = 0
     verified: bool = False
     powered: int = 0
 
@@ -99,7 +101,8 @@ class FakeCard:
             self.state.next_n,
             self.state.lifecycle,
             self.state.balance,
-            self.policy.payee_threshold,
+            self.limits.payee_threshold,
+            self.limits.version,
             self.state.pin_tries,
         )
 
@@ -108,7 +111,12 @@ class FakeCard:
         return self.certificate_bytes or self.party.certificate.to_bytes()
 
     def operator_certificate(self) -> bytes:
-        return self.operator_bytes
+        return self.operator.certificate.to_bytes()
+
+    def policy(self) -> bytes:
+        self.policies_read += 1
+        own = replace(self.limits, operator=self.operator.id)
+        return self.policy_bytes or Signed.sign(own, self.operator.key).to_bytes()
 
     def pay(self, request: bytes) -> bytes:
         return self._pay(request, Request.from_payload(request), None)
@@ -142,7 +150,7 @@ class FakeCard:
         decision = spend.pay(
             self.state,
             self.id,
-            self.policy,
+            self.limits,
             request,
             payee_class=payee_class,
             pin_verified=verified,
