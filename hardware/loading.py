@@ -29,7 +29,7 @@ from .data_objects import Fci
 from .driver import HardWallet
 from .operator_client import LoadOrder, OperatorClient, StaleCounterError
 
-SETTLED: Final = "load-settled"  # paid by an earlier Request, whose Receipt the server has
+SETTLED: Final = "load-settled"  # paid by another Request of this card
 MOVES: Final = 8  # how often the operator's purse may move on between its answer and our Request
 
 
@@ -132,7 +132,7 @@ def _one_load(
     try:
         order = server.begin_load(card, intent.amount, intent.key)
         if order.load not in done:
-            _transfer(wallet, server, order, intent.amount)
+            _transfer(wallet, server, order, card, intent.amount)
     except ServerUnreachableError:
         raise
     except (PurseRefusal, SettlementError):
@@ -141,25 +141,36 @@ def _one_load(
     intents.end(card)
 
 
-def _transfer(wallet: HardWallet, server: OperatorClient, order: LoadOrder, amount: int) -> None:
+def _transfer(wallet: HardWallet, server: OperatorClient, order: LoadOrder, card: bytes, amount: int) -> None:
     epoch, n = order.epoch, order.n
+    signed = _open_request(wallet, order)
     for _ in range(MOVES):
-        signed = wallet.request(order.payer, epoch, n, amount, order.order_hash)
+        signed = signed or wallet.request(order.payer, epoch, n, amount, order.order_hash)
         try:
             paid = server.pay_load(order.load, signed)
         except ServerUnreachableError:
             raise
         except SettlementError as refused:
-            # The server will not pay this Request: give its headroom back.
+            # The server does not pay this Request: give its headroom back.
             wallet.refuse(parse(Request, signed).hash)
-            if refused.problem == SETTLED:
+            if refused.problem == SETTLED:  # an earlier Request was paid after all
+                _finish_paid(wallet, server, card)
                 return
             if not isinstance(refused, StaleCounterError):
                 raise
-            epoch, n = refused.epoch, refused.n
+            epoch, n, signed = refused.epoch, refused.n, None
             continue
         server.hand_in(wallet.collect(paid.voucher, paid.payer_certificate, paid.operator_certificate))
         return
     raise SettlementError(
         "the operator's purse moved on each time", problem="stale-counter", next_step="Try again in a moment."
     )
+
+
+def _open_request(wallet: HardWallet, order: LoadOrder) -> bytes | None:
+    """The Request that an interrupted run made for this load: the server may have it, so it comes before any other."""
+    for signed in wallet.open_requests():
+        request = parse(Request, signed).message
+        if (request.payer, request.order_hash) == (order.payer, order.order_hash):
+            return signed
+    return None

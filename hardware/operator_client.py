@@ -7,6 +7,7 @@ whoever asked can ask again: each of these calls may be repeated.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -22,6 +23,7 @@ COSE: Final = "application/cose"
 MAX_ANSWER: Final = 256 * 1024  # bytes
 _PROBLEM_PREFIX: Final = "urn:ecny:problem:"
 _BEGUN: Final = (200, 201)
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{0,512}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class OperatorClient:
     def __init__(
         self, url: str, token: str = "", *, timeout_s: float = 30.0, transport: httpx.BaseTransport | None = None
     ) -> None:
+        if _TOKEN.fullmatch(token) is None:
+            raise ConfigurationError("the operator's token is one word of visible characters")
         try:
             base = httpx.URL(url)
             headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -67,7 +71,7 @@ class OperatorClient:
                 base_url=base, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
             )
         except (httpx.InvalidURL, TypeError, ValueError) as exc:
-            raise ConfigurationError("the address or the token of the server cannot be used") from exc
+            raise ConfigurationError(f"{url!r} is not an address") from exc
         if base.scheme not in ("http", "https") or not base.host:
             raise ConfigurationError(f"{url!r} is not an address like https://operator.example:8443")
 

@@ -32,7 +32,7 @@ from wallet_core.money import MAX_MINOR_UNITS
 from wallet_core.purse.state import Lifecycle, SlotState
 
 SALE = 6_800
-WRONG_PIN = "135790"
+WRONG_PIN = "246811"
 
 
 @pytest.fixture

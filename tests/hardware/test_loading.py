@@ -1,0 +1,332 @@
+"""Personalising and loading over HTTP, with the real server in process: whatever goes wrong on the way, and whenever,
+the same command again ends with the card loaded once and the books right."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hardware.driver import HardWallet
+from hardware.emulator.faults import FaultPlan, Tear
+from hardware.loading import Intents, load_card
+from hardware.operator_client import OperatorClient
+from hardware.personalisation import personalise
+from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
+from server.app import create_app
+from support.cards import PIN, CardInHand, blank_card, make_world, refused
+from support.operator_world import TOKEN, Bank, World
+from wallet_core.errors import (
+    ConfigurationError,
+    EcnyError,
+    OutcomeUnknownError,
+    PurseRefusal,
+    Refused,
+    ServerUnreachableError,
+    SettlementError,
+)
+from wallet_core.messages import Request, parse
+
+AMOUNT = 50_000
+URL = "http://operator.test"
+
+
+class Line(httpx.BaseTransport):
+    """HTTP into the application; the exchange number `fault[0]` (from 1) goes wrong in the way `fault[1]`."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self.inner = inner
+        self.fault: tuple[int, str] | None = None
+        self.calls: list[str] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls.append(f"{request.method} {request.url.path}")
+        kind = self.fault[1] if self.fault and self.fault[0] == len(self.calls) else ""
+        if kind == "lost":
+            raise httpx.ConnectError("no route", request=request)
+        if kind == "500":
+            return httpx.Response(500, content=b"Internal Server Error", request=request)
+        response = self.inner.handle_request(request)
+        if kind == "unanswered":
+            raise httpx.ReadTimeout("nothing came", request=request)
+        if kind == "half":
+            content = response.read()
+            return httpx.Response(response.status_code, headers={}, content=content[: len(content) // 2])
+        return response
+
+
+class Desk:
+    """A card desk: a personalised card, a server, a line between them."""
+
+    def __init__(self, directory: Path, *, issued: int = 1_000_000) -> None:
+        self.directory = directory
+        self.bank = Bank(World.make(directory), issued=issued)
+        app = create_app(self.bank.settings, self.bank.parts)
+        self.line = Line(httpx.WSGITransport(app=app))
+        self.server = OperatorClient(URL, TOKEN, transport=self.line)
+        self.keys = itertools.count()
+        self.intents = Intents(directory / "loads", lambda: f"key-{next(self.keys)}")
+        self.hand: CardInHand = blank_card(make_world("desk"))
+        self.personalise()
+
+    @property
+    def wallet(self) -> HardWallet:
+        return self.hand.wallet
+
+    def personalise(self) -> None:
+        personalise(
+            self.wallet,
+            lambda serial: transport_keys(TEST_BATCH_KEY, serial, production=False),
+            bytes(8),
+            self.server.certify,
+            PIN,
+        )
+
+    def load(self, amount: int = AMOUNT) -> int:
+        """Load as the command does; returns the balance after it."""
+        self.hand.tap()
+        return load_card(self.wallet, self.server, self.intents, amount).after.balance
+
+    def is_clean(self, balance: int) -> bool:
+        """Card, server and ledger agree on `balance`, and nothing is left open anywhere."""
+        card = self.hand.tap().purse_id
+        report = self.bank.ledger()
+        shadow = report.facts()["card_shadows"].get(card.hex(), 0)
+        facts = {
+            "card": self.wallet.select().balance == balance,
+            "shadow": shadow == balance,
+            "conserved": report.conserved,
+            "pending": not self.server.pending_loads(card),
+            "open": not self.wallet.open_requests(),
+            "intent": self.intents.open(card) is None,
+        }
+        assert all(facts.values()), facts
+        return True
+
+    def close(self) -> None:
+        self.server.close()
+        self.bank.parts.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.close()
+
+
+def test_a_card_is_personalised_and_loaded(desk: Desk) -> None:
+    assert desk.load() == AMOUNT
+    assert desk.is_clean(AMOUNT)
+    assert desk.load(1_000) == AMOUNT + 1_000
+    assert desk.is_clean(AMOUNT + 1_000)
+    assert [call.split("/")[-1] for call in desk.line.calls[1:6]] == ["loads", "loads", "request", "receipts", "loads"]
+
+
+@pytest.mark.parametrize("kind", ["lost", "unanswered", "half", "500"])
+def test_the_server_goes_away_at_each_call(desk: Desk, kind: str) -> None:
+    """Four calls make a load; each goes wrong once, and the same command again finishes that very load."""
+    balance = 0
+    for call in range(1, 5):
+        desk.line.calls.clear()
+        desk.line.fault = (call, kind)
+        with pytest.raises(ServerUnreachableError):
+            desk.load(1_000)
+        desk.line.fault = None
+        balance += 1_000
+        assert desk.load(1_000) == balance
+        assert desk.is_clean(balance)
+
+
+@pytest.mark.parametrize("tear", [Tear.BEFORE, Tear.AFTER_COMMIT, Tear.ANSWER])
+@pytest.mark.parametrize("command", ["SELECT", "REQUEST", "COLLECT", "RESEND"])
+def test_the_card_goes_away_in_each_command(desk: Desk, command: str, tear: Tear) -> None:
+    if command in ("SELECT", "RESEND") and tear is Tear.AFTER_COMMIT:
+        tear = Tear.ANSWER  # these commit nothing
+    desk.hand.tap()
+    desk.hand.plans.plans.append(FaultPlan(tear, command=command))
+    with pytest.raises(OutcomeUnknownError):
+        load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    assert desk.load() == AMOUNT
+    assert desk.is_clean(AMOUNT)
+
+
+def test_an_interrupted_load_of_another_amount_is_finished_first(desk: Desk) -> None:
+    desk.line.calls.clear()
+    desk.line.fault = (3, "unanswered")
+    with pytest.raises(ServerUnreachableError):
+        desk.load(1_000)
+    desk.line.fault = None
+    assert desk.load(2_000) == 3_000
+    assert desk.is_clean(3_000)
+
+
+def test_the_operators_purse_moves_on_in_between(desk: Desk) -> None:
+    """Another card is loaded between our begin and our Request: the card refuses it and asks with the next counter."""
+    card = desk.hand.tap().purse_id
+    order = desk.server.begin_load(card, AMOUNT, "key-0")
+    desk.bank.card("somebody else", loaded=500)
+    desk.intents.begin(card, AMOUNT)
+    assert desk.load() == AMOUNT
+    assert desk.is_clean(AMOUNT)
+    assert desk.wallet.select().free_entries == 6, "one refused, one collected"
+    assert order.n == 1
+
+
+def test_a_request_that_was_paid_late_is_collected(desk: Desk) -> None:
+    """The purse moved on, the second Request got no answer, and the server pays it after the desk has gone."""
+    card = desk.hand.tap().purse_id
+    intent = desk.intents.begin(card, AMOUNT)
+    order = desk.server.begin_load(card, AMOUNT, intent.key)
+    desk.bank.card("somebody else", loaded=500)
+    first = desk.wallet.request(order.payer, order.epoch, 1, AMOUNT, order.order_hash)
+    desk.wallet.refuse(parse(Request, first).hash)
+    second = desk.wallet.request(order.payer, order.epoch, 2, AMOUNT, order.order_hash)
+    desk.line.calls.clear()
+    desk.line.fault = (1, "unanswered")
+    with pytest.raises(ServerUnreachableError):
+        desk.server.pay_load(order.load, second)
+    desk.line.fault = None
+    assert desk.load() == AMOUNT
+    assert desk.is_clean(AMOUNT)
+
+
+def test_a_load_that_another_desk_finished(desk: Desk) -> None:
+    """The load was paid and receipted elsewhere, and only our note of it is left: nothing is loaded twice."""
+    card = desk.hand.tap().purse_id
+    intent = desk.intents.begin(card, AMOUNT)
+    elsewhere = Intents(desk.directory / "elsewhere", lambda: intent.key)
+    load_card(desk.wallet, desk.server, elsewhere, AMOUNT)
+    assert desk.load() == AMOUNT
+    assert desk.is_clean(AMOUNT)
+
+
+def test_more_than_the_card_may_hold_is_refused_and_forgotten(desk: Desk) -> None:
+    desk.load()
+    with pytest.raises(PurseRefusal) as caught:
+        desk.load(50_001)
+    assert caught.value.reason is Refused.BALANCE_LIMIT
+    assert desk.is_clean(AMOUNT)
+    assert desk.load(50_000) == 100_000
+
+
+def test_what_the_server_refuses_leaves_nothing_open(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(SettlementError) as caught:
+        desk.load(100_001)
+    assert caught.value.problem == "limit"
+    assert desk.is_clean(0)
+
+
+def test_an_empty_purse_of_the_operator(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, issued=AMOUNT - 1)
+    with pytest.raises(SettlementError) as caught:
+        desk.load()
+    assert caught.value.problem == "purse-empty"
+    assert desk.is_clean(0)
+    assert desk.load(AMOUNT - 1) == AMOUNT - 1
+    desk.close()
+
+
+def test_a_blank_card_is_not_loaded(desk: Desk) -> None:
+    desk.hand = blank_card(make_world("desk"), bytes(8))
+    with refused(desk.hand, Refused.WRONG_STATE):
+        load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+
+
+def test_a_wrong_token(desk: Desk) -> None:
+    stranger = OperatorClient(URL, "no-token", transport=desk.line)
+    with pytest.raises(SettlementError) as caught:
+        load_card(desk.wallet, stranger, desk.intents, AMOUNT)
+    assert caught.value.problem == "not-authorised"
+    assert "no-token" not in caught.value.message
+    assert desk.is_clean(0)
+
+
+@pytest.mark.parametrize("kind", ["lost", "unanswered", "half", "500"])
+def test_a_personalisation_without_an_answer_is_done_again(tmp_path: Path, kind: str) -> None:
+    desk = Desk(tmp_path)
+    desk.hand = blank_card(make_world("desk"), bytes(range(8)))
+    desk.line.calls.clear()
+    desk.line.fault = (1, kind)
+    with pytest.raises(ServerUnreachableError):
+        desk.personalise()
+    desk.line.fault = None
+    desk.personalise()
+    assert desk.load() == AMOUNT
+    desk.close()
+
+
+@pytest.mark.parametrize("url", ["", "operator.test", "ftp://operator.test", "http://", "http://[::1", "http://a\nb"])
+def test_what_is_no_address(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        OperatorClient(url, "token")
+
+
+def test_a_token_that_cannot_be_sent() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        OperatorClient(URL, "secret\ntoken")
+    assert "secret" not in str(caught.value)
+
+
+ANSWERS: list[tuple[int, bytes]] = [
+    (200, b""),
+    (200, b"[]"),
+    (200, b"{"),
+    (200, b"{}"),
+    (200, b'{"load": 1}'),
+    (200, b'{"load": "a", "payer": "zz", "epoch": 1, "n": 1, "order_hash": ""}'),
+    (200, b'{"load": "a", "payer": "' + b"00" * 31 + b'", "epoch": 1, "n": 1, "order_hash": ""}'),
+    (200, b'{"load": "a", "payer": "' + b"00" * 32 + b'", "epoch": 1.5, "n": 1, "order_hash": ""}'),
+    (200, b'{"x": "' + b"a" * 300_000 + b'"}'),
+    (302, b""),
+    (404, b"<html>another server</html>"),
+    (409, b'{"type": "about:blank", "detail": "?"}'),
+    (409, b'{"type": "urn:ecny:problem:stale-counter", "detail": "?"}'),
+    (409, b'{"type": "urn:ecny:problem:in-progress", "detail": "?"}'),
+    (503, b'{"type": "urn:ecny:problem:storage", "detail": "disk"}'),
+]
+
+
+@pytest.mark.parametrize(("status", "content"), ANSWERS)
+def test_an_answer_of_no_use_is_no_answer(status: int, content: bytes) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
+    with OperatorClient(URL, transport=transport) as client, pytest.raises(ServerUnreachableError):
+        client.begin_load(bytes(32), 1, "key")
+
+
+@pytest.mark.parametrize("content", [b'{"loads": {}}', b'{"loads": [1]}', b'{"loads": [{"load": "a"}]}'])
+def test_pending_loads_of_no_use(content: bytes) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    with OperatorClient(URL, transport=transport) as client, pytest.raises(ServerUnreachableError):
+        client.pending_loads(bytes(32))
+
+
+def test_a_problem_is_told_as_it_is() -> None:
+    document = {"type": "urn:ecny:problem:limit", "title": "t", "detail": "too much", "next_step": "Load less."}
+    transport = httpx.MockTransport(lambda _: httpx.Response(422, json=document))
+    with OperatorClient(URL, transport=transport) as client, pytest.raises(SettlementError) as caught:
+        client.hand_in(b"")
+    error = caught.value
+    assert (error.problem, error.status, error.message, error.next_step) == ("limit", 422, "too much", "Load less.")
+    assert not isinstance(error, ServerUnreachableError)
+
+
+def test_intents_are_kept_and_checked(tmp_path: Path) -> None:
+    intents = Intents(tmp_path, lambda: "key")
+    card = bytes(32)
+    assert intents.open(card) is None
+    begun = intents.begin(card, 5)
+    assert Intents(tmp_path, lambda: "other").open(card) == begun
+    (tmp_path / f"{card.hex()}.json").write_text("{")
+    with pytest.raises(ConfigurationError):
+        intents.open(card)
+    intents.end(card)
+    intents.end(card)
+    assert intents.open(card) is None
+    (tmp_path / f"{card.hex()}.json").mkdir()
+    for call in (lambda: intents.open(card), lambda: intents.end(card)):
+        with pytest.raises(EcnyError):
+            call()
