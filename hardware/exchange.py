@@ -104,8 +104,10 @@ class ResponseChaining:
     """Collects a response that comes in parts, and repeats a command whose Ne was not exact.
 
     6Cxx means that the command was aborted before it did anything, so repeating it is safe; it is repeated once only.
-    61xx means that it was done: whatever goes wrong from there, a card taken away *between* two exchanges included, is
-    OutcomeUnknownError; so is a card that announces more than 65,536 bytes or announces without delivering.
+    61xx means that it was done (clause 5.6: normal processing). What GET RESPONSE says from there is about fetching
+    and nothing else: an error word is no refusal of the command. So whatever goes wrong after 61xx is
+    OutcomeUnknownError: a card taken away *between* two exchanges, any other end than 9000, more or fewer bytes than
+    announced (6100: at least 256), more than 65,536 bytes in all.
     """
 
     def __init__(self, inner: Processor) -> None:
@@ -121,11 +123,11 @@ class ResponseChaining:
             return response
         parts, total = [response.data], len(response.data)
         while left is not None:
-            response = self._fetch(_get_response(command.cla, left))
+            announced, response = left, self._fetch(_get_response(command.cla, left))
             parts.append(response.data)
             total += len(response.data)
-            left = bytes_left(response.sw)
-            if left is not None and (not response.data or total + left > MAX_EXTENDED_NE):
+            left = _still_left(response, announced)
+            if total + (left or 0) > MAX_EXTENDED_NE:
                 raise OutcomeUnknownError("the card announces more bytes than a response can have")
         return ResponseApdu(b"".join(parts), response.sw)
 
@@ -136,6 +138,23 @@ class ResponseChaining:
             raise
         except TransportError as error:
             raise OutcomeUnknownError(f"the rest of the answer did not come: {error}") from error
+
+
+def _still_left(response: ResponseApdu, announced: int) -> int | None:
+    """How many bytes are still to be fetched after this answer to GET RESPONSE, None when it was the last.
+
+    Raises OutcomeUnknownError for any other word than 9000 and 61xx, and for an answer that does not deliver what was
+    `announced`: a part of it may come with 61xx, all of it with 9000.
+    """
+    left = bytes_left(response.sw)
+    if left is None and response.sw != SW.OK:
+        raise OutcomeUnknownError(
+            f"the command was done, but fetching its answer ended with {response.sw:04X}: {describe(response.sw)}"
+        )
+    enough = 1 if left is not None else announced
+    if not enough <= len(response.data) <= announced:
+        raise OutcomeUnknownError(f"the card announced {announced} bytes of its answer and gave {len(response.data)}")
+    return left
 
 
 def _get_response(cla: int, left: int) -> CommandApdu:

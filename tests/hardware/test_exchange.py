@@ -100,11 +100,26 @@ def test_the_rest_is_fetched() -> None:
     assert script.sent[1] == "00c0000002"
 
 
-def test_the_rest_may_come_in_many_parts_and_end_with_any_word() -> None:
-    script = Script("6100", "aa" * 256 + "6103", "bbbbbb6282")
+def test_the_rest_may_come_in_many_parts() -> None:
+    script = Script("6100", "aa" * 256 + "6103", "bb6102", "bbbb9000")
     response = CardConnection(script).send(CommandApdu(0x00, 0xCA, 0, 0, ne=256))
-    assert (len(response.data), response.sw) == (259, 0x6282)
-    assert script.sent[1:] == ["00c0000000", "00c0000003"]
+    assert response == ResponseApdu(b"\xaa" * 256 + b"\xbb" * 3, 0x9000)
+    assert script.sent[1:] == ["00c0000000", "00c0000003", "00c0000002"]
+
+
+@pytest.mark.parametrize("sw", ["6985", "69e2", "6a88", "6d00", "6f00", "6282", "63c2", "6581", "6c02"])
+@pytest.mark.parametrize("before", [("6102",), ("6103", "aa6102")])
+def test_an_error_word_from_get_response_is_no_answer_of_the_command(before: tuple[str, ...], sw: str) -> None:
+    """The command was done: 6985 from fetching its answer must not read as its refusal (a debit would be denied)."""
+    for part in ("", "0102"):
+        with pytest.raises(OutcomeUnknownError, match=f"was done.*{sw.upper()}"):
+            CardConnection(Script(*before, part + sw)).send(CommandApdu(0x80, 0x32, 0, 0, ne=256))
+
+
+@pytest.mark.parametrize("answers", [("6102", "009000"), ("6102", "0102039000"), ("6100", "aa" * 255 + "9000")])
+def test_more_or_fewer_bytes_than_announced_are_an_unknown_outcome(answers: tuple[str, ...]) -> None:
+    with pytest.raises(OutcomeUnknownError, match="announced"):
+        CardConnection(Script(*answers)).send(CommandApdu(0x80, 0x32, 0, 0, ne=256))
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from hardware.emulator.faults import FaultPlan, Tear
+from hardware.instructions import Ins
+from merchant_pos import phrases
 from merchant_pos.cards import ReaderSource, Wallet
 from merchant_pos.checkout import Checkout, Outcome
 from merchant_pos.decisions import Result
@@ -19,6 +21,7 @@ from support.cards import PIN, CardInHand, personalised_card
 from support.till import Pins, TestClock, identity
 from support.till_process import WORLD, make_card
 from wallet_core.errors import NoCardError, NoReaderError, NoServiceError, PurseRefusal, Refused, TransportError
+from wallet_core.money import fen
 
 MOST_PAIRS = 4  # command–response pairs of a tap of a known card, SELECT included
 MOST_BYTES = 1_024  # of commands and responses, headers and status words included
@@ -31,6 +34,7 @@ class Desk:
     hand: CardInHand
     checkout: Checkout
     clock: TestClock
+    lines: list[str] = field(default_factory=list)
 
     def card(self, timeout_s: float) -> PayerCard:
         self.hand.connection.reset()
@@ -52,8 +56,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     clock = TestClock()
     own = identity()
     journal = Journal(tmp_path / "till.db", till=own.id, now_ms=clock.now_ms)
-    checkout = Checkout(journal=journal, identity=own, clock=clock, notify=lambda _: None)
-    yield Desk(personalised_card(WORLD, load=50_000), checkout, clock)
+    lines: list[str] = []
+    checkout = Checkout(journal=journal, identity=own, clock=clock, notify=lines.append)
+    yield Desk(personalised_card(WORLD, load=50_000), checkout, clock, lines)
     journal.close()
 
 
@@ -86,6 +91,30 @@ def test_every_tear_of_pay_is_completed_and_charged_once(desk: Desk, tear: Tear)
     outcome = desk.sell(6_800)
     assert outcome.result is Result.PAID
     assert outcome.left == desk.hand.tap().balance == 43_200
+
+
+@pytest.mark.parametrize("sw", [0x6985, 0x69E2, 0x6A88, 0x6D00, 0x6F00])
+def test_a_debit_whose_answer_cannot_be_fetched_is_never_called_not_charged(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, sw: int
+) -> None:
+    """PAY is done (610E), GET RESPONSE ends with an error word: tap again, and the re-tap ends PAID, charged once."""
+    desk.sell(100)
+    failures, real = [sw], desk.hand.card.transmit
+
+    def transmit(command: bytes) -> bytes:
+        answer = real(command)
+        if command[1] == Ins.GET_RESPONSE and failures:
+            return failures.pop().to_bytes(2)
+        return answer
+
+    monkeypatch.setattr(desk.hand.card, "transmit", transmit)
+    desk.lines.clear()
+    outcome = desk.sell(6_800)
+    assert failures == []
+    said = [line for line in desk.lines if line not in (phrases.TAP, phrases.CARD_READ)]
+    assert said == [phrases.TAP_AGAIN, phrases.paid(fen(6_800), fen(43_100))]
+    assert outcome.result is Result.PAID
+    assert outcome.left == desk.hand.tap().balance == 50_000 - 100 - 6_800
 
 
 def test_the_card_verifies_the_till_above_its_threshold(desk: Desk) -> None:
