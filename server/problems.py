@@ -21,6 +21,7 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "not-authorised": (HTTPStatus.UNAUTHORIZED, "Not authorised"),
     "not-found": (HTTPStatus.NOT_FOUND, "Nothing is stored under this name"),
     "method-not-allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "This address has other methods"),
+    "in-progress": (HTTPStatus.CONFLICT, "The same call is still at work"),
     "stale-counter": (HTTPStatus.CONFLICT, "The operator's purse has moved on"),
     "load-settled": (HTTPStatus.CONFLICT, "This load is paid under another Request"),
     "batch-number-used": (HTTPStatus.CONFLICT, "Another batch has this number"),

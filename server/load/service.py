@@ -8,6 +8,9 @@ any terminal may fetch its voucher again.
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -69,15 +72,18 @@ class LoadService:
         self._balance_limit = balance_limit
         self._entropy = entropy
         self._checkpoint = checkpoint
+        self._beginning: set[bytes] = set()
+        self._beginning_lock = threading.Lock()
 
     def begin(self, key_digest: bytes, card_id: bytes, amount: int, now: int) -> Begun:
         """A new load, or the one that this idempotency key has named; nothing moves yet.
 
-        Raises Problem `limit`, `not-found` (card), `idempotency-mismatch`; VerificationError for an expired card.
+        Raises Problem `limit`, `not-found` (card), `idempotency-mismatch`, `in-progress` (this key, at this moment);
+        VerificationError for an expired card.
         """
         if not 1 <= amount <= self._balance_limit:
             raise Problem("limit", f"A load is from 1 to {self._balance_limit} fen.", next_step="Load less.")
-        with self._storage.writing() as tx:
+        with self._alone(key_digest), self._storage.writing() as tx:
             known = tx.load_by_key(key_digest)
             if known is not None:
                 if (known.card, known.amount) != (card_id, amount):
@@ -99,6 +105,17 @@ class LoadService:
             self._checkpoint("load.begin-written")
         self._checkpoint("load.begin-committed")
         return _begun(load)
+
+    @contextmanager
+    def _alone(self, key_digest: bytes) -> Iterator[None]:
+        with self._beginning_lock:
+            if key_digest in self._beginning:
+                raise Problem("in-progress", "A load with this Idempotency-Key is being begun.", next_step="Ask again.")
+            self._beginning.add(key_digest)
+        try:
+            yield
+        finally:
+            self._beginning.discard(key_digest)
 
     def pay(self, load_id: str, raw: bytes, now: int) -> bytes:
         """The signed voucher for the card's signed Request; for the same Request always the same bytes.

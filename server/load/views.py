@@ -42,6 +42,7 @@ def blueprint(loads: LoadService, keyring: Keyring, clock: Clock) -> Blueprint:
         }
 
     @views.post("/loads/<load>/request")
+    @operator_only
     def pay(load: str) -> dict[str, Any]:
         voucher = loads.pay(load, body(COSE, MAX_MESSAGE), clock())
         return {"voucher": voucher.hex(), **chain}

@@ -131,14 +131,14 @@ def test_readers_see_one_moment(storage: SqliteStorage) -> None:
         with storage.writing() as tx:
             issue(tx, b"b" * 32, 7)
 
-    with storage.reading() as tx:
-        seen.append(tx.account(AccountKind.ISSUANCE).balance)
+    with storage.reading() as reader:
+        seen.append(reader.account(AccountKind.ISSUANCE).balance)
         thread = threading.Thread(target=write)
         thread.start()
         thread.join()
-        seen.append(tx.account(AccountKind.ISSUANCE).balance)
-    with storage.reading() as tx:
-        seen.append(tx.account(AccountKind.ISSUANCE).balance)
+        seen.append(reader.account(AccountKind.ISSUANCE).balance)
+    with storage.reading() as reader:
+        seen.append(reader.account(AccountKind.ISSUANCE).balance)
     assert seen == [-5, -5, -12]
 
 
