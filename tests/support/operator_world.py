@@ -6,11 +6,14 @@ Cards here are doubles without rules: a software key signs whatever the test wan
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from server import keyring as files
 from server.app import Parts
 from server.enrolment.policy_profiles import DEFAULT_PROFILE, policy
 from server.installation import register_purse
@@ -18,12 +21,13 @@ from server.keyring import Keyring
 from server.ledger.report import LedgerReport, read_ledger
 from server.load.issuance import take_in
 from server.load.service import Begun
-from server.settings import Settings
+from server.settings import Settings, system_clock
 from server.storage.protocol import Storage
 from server.storage.sqlite import SqliteStorage
 from support.keys import AUTHORITY, NOW, OPERATOR, OPERATOR_PURSE, certify, key
 from wallet_core.audit import AuditData
 from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.cli import write_file
 from wallet_core.keys import SoftwareKey
 from wallet_core.messages import (
     CertificationRequest,
@@ -343,3 +347,41 @@ def portions(total: int, most: int) -> list[int]:
     """`total` in parts of at most `most`."""
     whole, rest = divmod(total, most)
     return [most] * whole + ([rest] if rest else [])
+
+
+class Site:
+    """The same operator installed in DATA/server, for real processes: the files that `ecny server install` writes."""
+
+    def __init__(self, data: Path, *, issued: int = 1_000_000) -> None:
+        self.data = data
+        self.world = World.make(data / "server")
+        keyring, directory = self.world.keyring, data / "server"
+        private = {
+            files.OPERATOR_KEY: OPERATOR.key.to_pem(),
+            files.PURSE_KEY: OPERATOR_PURSE.key.to_pem(),
+            files.MASTER_KEY: keyring.master.hex().encode(),
+            files.ADMIN_TOKEN: keyring.admin_token.encode(),
+        }
+        public = {
+            files.OPERATOR_CERTIFICATE: keyring.operator_certificate.to_bytes(),
+            files.AUTHORITY_CERTIFICATE: keyring.authority_certificate.to_bytes(),
+            files.PURSE_CERTIFICATE: keyring.purse_certificate.to_bytes(),
+            files.POLICY: keyring.policy.to_bytes(),
+        }
+        for name, content in (private | public).items():
+            write_file(directory / name, content, secret=name in private)
+        with self.bank() as bank:
+            bank.issue(issued)
+
+    @contextmanager
+    def bank(self) -> Iterator[Bank]:
+        """The operator's own hands on the same database, in this process and by the machine's clock."""
+        made = Bank(self.world, issued=0, clock=system_clock, entropy=secrets.token_bytes)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    def ledger(self) -> LedgerReport:
+        with self.bank() as bank:
+            return bank.ledger()
