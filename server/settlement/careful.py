@@ -51,7 +51,7 @@ class _Decision:
 
     def _is_settled(self, request_hash: bytes) -> bool:
         """The index holds 8 bytes of H(Request): the stored voucher itself is the proof."""
-        for record in self._tx.vouchers_of_request(request_prefix(request_hash)):
+        for record in self._tx.vouchers_of_request(self._deposit.till.number, request_prefix(request_hash)):
             values = read(self._bytes_of(record))
             if record.state is VoucherState.SETTLED and values and values[AT_REQUEST_HASH] == request_hash:
                 return True

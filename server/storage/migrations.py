@@ -112,15 +112,16 @@ _DEPOSITS = (
         raw BLOB NOT NULL
     ) STRICT
     """,
-    # the hot table: one lean row for each genuine voucher; its bytes are in its batch
+    # the hot table: one lean row for each genuine voucher, appended; its bytes are in its batch
     """
     CREATE TABLE voucher (
         payer INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL, hash BLOB NOT NULL, amount INTEGER NOT NULL,
         request INTEGER NOT NULL, batch INTEGER NOT NULL, state INTEGER NOT NULL,
-        PRIMARY KEY (payer, epoch, n)
-    ) STRICT, WITHOUT ROWID
+        UNIQUE (payer, epoch, n)
+    ) STRICT
     """,
-    "CREATE INDEX voucher_request ON voucher (request)",
+    # by till first: a batch then changes the few pages of its own till, not pages all over the index
+    "CREATE INDEX voucher_request ON voucher (batch >> 32, request)",
     """
     CREATE TABLE refusal (
         till INTEGER NOT NULL REFERENCES till, request_hash BLOB NOT NULL, raw BLOB NOT NULL,

@@ -87,8 +87,8 @@ class LoadWriter(LoadReader, Protocol):
 class DepositReader(Protocol):
     def batch(self, key: int) -> BatchRecord | None: ...
     def voucher(self, payer: int, epoch: int, n: int) -> VoucherRecord | None: ...
-    def vouchers_of_request(self, prefix: int) -> list[VoucherRecord]:
-        """All whose H(Request) begins with `prefix` (`request_prefix`): a short list to look through."""
+    def vouchers_of_request(self, till: int, prefix: int) -> list[VoucherRecord]:
+        """This till's whose H(Request) begins with `prefix` (`request_prefix`): a short list to look through."""
         ...
 
     def refused_requests(self, till: int) -> frozenset[bytes]:

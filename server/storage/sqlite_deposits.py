@@ -22,8 +22,8 @@ class SqliteDeposits(SqliteSession):
         row = self._row(f"{_VOUCHER} WHERE payer = ? AND epoch = ? AND n = ?", payer, epoch, n)
         return _voucher(row) if row else None
 
-    def vouchers_of_request(self, prefix: int) -> list[VoucherRecord]:
-        return [_voucher(row) for row in self._rows(f"{_VOUCHER} WHERE request = ?", prefix)]
+    def vouchers_of_request(self, till: int, prefix: int) -> list[VoucherRecord]:
+        return [_voucher(row) for row in self._rows(f"{_VOUCHER} WHERE batch >> 32 = ? AND request = ?", till, prefix)]
 
     def refused_requests(self, till: int) -> frozenset[bytes]:
         return frozenset(row[0] for row in self._rows("SELECT request_hash FROM refusal WHERE till = ?", till))

@@ -54,7 +54,7 @@ class SqliteLedger(SqliteSession):
         number = self._number("SELECT max(number) FROM transfer") + 1
         self._connection.executemany(
             "INSERT INTO posting VALUES (?, ?, ?)",
-            ((number, account, amount) for account, amount in entries.items()),
+            ((number, account, amount) for account, amount in sorted(entries.items())),  # in the order of the key
         )
         self._insert("INSERT INTO transfer VALUES (?, ?, ?, ?)", number, kind.value, reference, now)
 
