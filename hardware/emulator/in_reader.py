@@ -59,9 +59,9 @@ class ImageTransport(InProcessTransport):
     """A card image in a reader of this process; `close` lets the image go."""
 
     def __init__(self, directory: Path) -> None:
-        self._image, card = open_card(directory)
+        self._image, self.card = open_card(directory)
         try:
-            super().__init__(card, f"emulator {directory}")
+            super().__init__(self.card, f"emulator {directory}")
         except BaseException:
             self._image.close()
             raise

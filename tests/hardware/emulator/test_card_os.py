@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hardware.apdu import CommandApdu, ResponseApdu
@@ -14,9 +16,11 @@ from hardware.emulator import applet
 from hardware.emulator.card import ATR
 from hardware.instructions import Store
 from hardware.secure_channel import SecurityLevel, StaticKeys
+from hardware.status_words import SW
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from support.cards import LOAD, SERIAL, CardInHand, World, blank_card, make_world, personalised_card
-from wallet_core.errors import BadSignatureError, MismatchError
+from support.tree import ROOT
+from wallet_core.errors import BadSignatureError, MismatchError, Refused
 
 SELECT = Select(AID).to_apdu().to_bytes()
 KEYS = transport_keys(TEST_BATCH_KEY, SERIAL, production=False)
@@ -366,3 +370,14 @@ def test_a_response_is_always_one(hand: CardInHand) -> None:
         ):
             ResponseApdu.from_bytes(hand.card.transmit(raw))
     assert hand.flash.snapshot() == before
+
+
+def test_the_words_of_the_card_are_those_of_the_specification() -> None:
+    """statuses.md lists, beside the purse's reasons, exactly the words that the emulator's code can say."""
+    page = (ROOT / "docs" / "spec" / "statuses.md").read_text(encoding="utf-8")
+    sentence = page[page.index("Other status words:") : page.index("## Vouchers of a deposit")]
+    listed = {int(word, 16) for word in re.findall(r"`([0-9A-F]{4})`", sentence)}
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "hardware" / "emulator").glob("*.py")))
+    said = {SW[name].value for name in re.findall(r"\bSW\.([A-Z0-9_]+)", code)}
+    assert listed == said - set(Refused)
+    assert {"`61xx`", "`63Cx`"} <= set(re.findall(r"`[0-9A-Cx]{4}`", sentence))
