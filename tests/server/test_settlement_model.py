@@ -28,14 +28,14 @@ class Model:
 
     def __init__(self) -> None:
         self.known: dict[tuple[bytes, int], tuple[bytes, DepositStatus]] = {}
-        self.settled_requests: set[bytes] = set()
+        self.settled_requests: set[tuple[bytes, bytes]] = set()
         self.refused: set[tuple[bytes, bytes]] = set()
         self.inflow: dict[bytes, int] = {}
         self.outflow: dict[bytes, int] = {}
         self.wallets: dict[bytes, int] = {}
 
     def refuse(self, payee: bytes, request_hash: bytes) -> RefusalStatus:
-        if (payee, request_hash) not in self.refused and request_hash in self.settled_requests:
+        if (payee, request_hash) not in self.refused and (payee, request_hash) in self.settled_requests:
             return R.AFTER_DEPOSIT
         self.refused.add((payee, request_hash))
         return R.RECORDED
@@ -60,7 +60,7 @@ class Model:
             status = S.SETTLED
             self.outflow[voucher.payer] = self.outflow.get(voucher.payer, 0) + voucher.amount
             self.wallets[payee] = self.wallets.get(payee, 0) + voucher.amount
-            self.settled_requests.add(voucher.request_hash)
+            self.settled_requests.add((payee, voucher.request_hash))
         if first is None or same:
             self.known[key] = (voucher.hash, status)
         return status
