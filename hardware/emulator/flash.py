@@ -34,7 +34,10 @@ class WornCellError(StorageError):
     """A cell has been programmed as often as it can be; it keeps what it holds (status word 6581)."""
 
     code = "worn-cell"
-    default_next_step = "Nothing was changed. The card has reached the end of its life: read it out and replace it."
+    default_next_step = (
+        "Nothing was changed. The card has reached the end of its life: it still shows its state and answers what it "
+        "has stored. Read it out and replace it."
+    )
 
 
 class Outcome(IntEnum):
@@ -222,6 +225,15 @@ class Flash:
     def wear(self, index: int) -> int:
         """How often a cell has been programmed, interrupted times included."""
         return self._wear[index]
+
+    def left(self, cells: range) -> int | None:
+        """How often each of these cells can be programmed at least; None: for ever.
+
+        The chip's own count, by which `program` refuses: it only falls, and no cut makes it lie.
+        """
+        if self.endurance is None:
+            return None
+        return max(0, self.endurance - max(self._wear[cells.start : cells.stop]))
 
     def unstable(self) -> Mapping[int, tuple[bytes, ...]]:
         """The unstable cells and their candidates. For tests and images: a card cannot know."""

@@ -12,6 +12,10 @@ card can read tells it so. Therefore `load` (1) reads each position once, (2) wr
 next sequence number, (3) erases every other seal, whatever it reads as, and only then lets the card answer. From then
 on one position is sealed, all others are blank, and no cell that decides anything is unstable: the choice is final.
 Why that is enough, and how many cuts in a row it survives: docs/decisions/0003-journal-of-the-emulated-card.md.
+
+Cells wear out. The last programmings of the ring, one for each position, are kept for recoveries: a commit is refused
+from there on. When they too are used up the card is *frozen*: it starts, answers from its newest record, and programs
+nothing ever again. That a frozen card still answers the same each time is shown in the same place.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from hardware.emulator.flash import BLANK, Flash
+from hardware.emulator.flash import BLANK, Flash, WornCellError
 from hardware.emulator.layout import HEADER_MAGIC, Layout
 from wallet_core.errors import ConfigurationError, EcnyError, StorageError
 
@@ -66,6 +70,7 @@ class Journal:
         self._layout = layout
         self._session = -1
         self._sequence = -1
+        self._frozen = False
 
     def format(self, payload: bytes) -> None:
         """Make a card of a flash: `payload` becomes its first state. A step of the factory: NOT power-cut safe.
@@ -86,8 +91,9 @@ class Journal:
     def load(self) -> bytes:
         """Recover: choose the state, make the choice final, and return its payload. The card answers nothing before.
 
-        Raises `NotFormattedError`, `ConfigurationError` (formatted with another layout), `JournalLostError`,
-        `WornCellError`, and `PowerLost` at any cell: it may be cut and run again.
+        With a worn-out ring nothing is programmed, and nothing will be any more (`require_writable`). Raises
+        `NotFormattedError`, `ConfigurationError` (formatted with another layout), `JournalLostError`, and `PowerLost`
+        at any cell: it may be cut and run again.
         """
         self._session = -1
         self._check_header()
@@ -95,6 +101,10 @@ class Journal:
         if not records:
             raise JournalLostError("no state record of this card is valid")
         newest = max(records, key=lambda record: record.sequence)
+        self._frozen = self._flash.left(self._layout.ring) == 0
+        if self._frozen:
+            self._settled(newest.sequence)
+            return newest.payload
         sequence = newest.sequence + 1
         self._write(sequence, newest.payload)
         for step in range(1, self._layout.positions):
@@ -110,8 +120,16 @@ class Journal:
         self._check(payload)
         if self._session != self._flash.session:
             raise NotLoadedError("commit before load in this power session")
+        self._require_reserve()
         self._write(self._sequence + 1, payload)
         self._settled(self._sequence + 1)
+
+    def require_writable(self) -> None:
+        """Raises `WornCellError` on a frozen card. To be asked before an area is written: without a recovery that ended
+        nobody knows which areas the state does not need.
+        """
+        if self._frozen:
+            raise WornCellError("the ring of state records is worn out: this card can only be read")
 
     @property
     def sequence(self) -> int:
@@ -126,6 +144,11 @@ class Journal:
     def _check(self, payload: bytes) -> None:
         if len(payload) != self._layout.payload_size:
             raise ConfigurationError(f"a record takes {self._layout.payload_size} bytes, not {len(payload)}")
+
+    def _require_reserve(self) -> None:
+        left = self._flash.left(self._layout.ring)
+        if left is not None and left < self._layout.positions:
+            raise WornCellError(f"a cell of the ring has {left} programmings left, which are kept for recoveries")
 
     def _check_header(self) -> None:
         header = self._flash.read(self._layout.header_cell * self._layout.cell_size, self._layout.cell_size)

@@ -101,6 +101,11 @@ class Layout:
                 return area
         raise ConfigurationError(f"the layout has no area {name}")
 
+    @property
+    def ring(self) -> range:
+        """All cells of the ring: the cells that a recovery may program."""
+        return range(1, 1 + self.positions * self.record_cells)
+
     def named_areas(self) -> Iterator[tuple[str, Area]]:
         cell = 1 + self.positions * self.record_cells
         for name, size in self.areas:

@@ -139,6 +139,7 @@ class CardMemory:
 
     def _write(self, name: str, content: bytes) -> bytes:
         """Write and read back: a cell that does not take its content is noticed before anything counts on it."""
+        self._journal.require_writable()
         _AREAS[name].write(self._flash, content)
         stored = self._read(name, len(content))
         if stored != content:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from hardware.emulator.flash import Flash, Outcome, Power, PowerLost, UnstableCell
+from hardware.emulator.flash import Flash, Outcome, Power, PowerLost, UnstableCell, WornCellError
 from hardware.emulator.journal import Journal, JournalLostError
 from hardware.emulator.layout import Layout
 
@@ -54,6 +54,9 @@ class Tape:
 class Schedules:
     """A search over one layout. `outcomes[d]` are the outcomes tried for the cut of depth d (0: the commit's).
 
+    With `left`, the most worn cell of the ring has so many programmings left when the commit begins. Then wear is part
+    of the memory, and what was answered is asked again until nothing can be programmed any more, and once beyond.
+
     Found: `cuts` tried, `settled` memories in which a recovery ended, `lost` power-ups of a dead card, and in `wrong`
     what must never be.
     """
@@ -61,6 +64,7 @@ class Schedules:
     layout: Layout
     outcomes: Sequence[Sequence[Outcome]]
     make: MakeJournal = Journal
+    left: int | None = None
     cuts: int = 0
     settled: int = 0
     lost: int = 0
@@ -78,8 +82,14 @@ class Schedules:
         """Cut the commit of `after` to a card whose states in this power session were `history`."""
         self._met.clear()
         self._final.clear()
+        self._flash.endurance = None
         self._start(self._blank, ())
         self.make(self._flash, self.layout).format(history[0])
+        if self.left is not None:
+            formatted = self._state()
+            self._begin(history[1:])
+            self._flash.endurance = self.left + max(self._flash.wear(cell) for cell in self.layout.ring)
+            self._start(formatted, ())
         for state in self._cut_all(self._state(), 0, lambda one: one.commit(after), first=history[1:]):
             self._power_up(state, 1, (history[-1], after))
 
@@ -109,7 +119,9 @@ class Schedules:
         for _, again, later in self._all_loads(state):
             if again != answered:
                 self.wrong.append(f"answered {answered.hex()}, then {again.hex()}")
-            if self._load(later, ())[0] != answered:
+            if self.left is not None:
+                self._check_final(later, answered)
+            elif self._load(later, ())[0] != answered:
                 self.wrong.append(f"answered {answered.hex()} twice, then something else")
         # Differs in its first byte only, so that what older torn records left in the other cells fits it.
         changed = bytes([answered[0] ^ 0x80]) + answered[1:]
@@ -153,29 +165,35 @@ class Schedules:
         while more:
             for outcome in (Outcome.UNSTABLE,) if depth is None else self.outcomes[depth]:
                 self._start(state, choices)
-                journal = self.make(self._flash, self.layout)
-                if first is not None:
-                    journal.load()
-                    for payload in first:
-                        journal.commit(payload)
+                journal = self._begin(first) if first is not None else self.make(self._flash, self.layout)
                 self._rng.seed(cell)
                 self._flash.supply(Power(cell, outcome))
                 try:
                     step(journal)
+                    more = False
+                except WornCellError:
                     more = False
                 except PowerLost:
                     self.cuts += depth is not None
                     yield self._state()
             cell += 1
 
+    def _begin(self, first: Sequence[bytes]) -> Journal:
+        """A power session that has recovered and committed these."""
+        journal = self.make(self._flash, self.layout)
+        journal.load()
+        for payload in first:
+            journal.commit(payload)
+        return journal
+
     def _start(self, state: bytes, choices: tuple[int, ...]) -> None:
         self._tape = Tape(choices)
-        self._flash.restore(state + bytes(4 * self._flash.cells))
+        self._flash.restore(state if self.left is not None else state + bytes(4 * self._flash.cells))
         self._flash.power_on()
 
     def _read(self, cell: UnstableCell) -> bytes:
         return self._tape.read(cell)
 
     def _state(self) -> bytes:
-        """The memory without its wear, which decides nothing."""
-        return self._flash.snapshot()[: -4 * self._flash.cells]
+        """The memory; without its wear where that decides nothing."""
+        return self._flash.snapshot() if self.left is not None else self._flash.snapshot()[: -4 * self._flash.cells]

@@ -106,6 +106,41 @@ def test_the_search_finds_what_a_lesser_recovery_gets_wrong(make: MakeJournal) -
     assert search.wrong != []
 
 
+# The end of a card's life: from the last commit that wear allows, through every cut, to a ring that is worn out.
+
+
+@pytest.mark.parametrize(
+    ("positions", "outcomes"), [(3, (ALL_OUTCOMES,) * 2), (4, (ALL_OUTCOMES, WORST, WORST)), (4, (WORST,) * 3)]
+)
+@pytest.mark.parametrize("history", [1, 2, 3])
+def test_a_worn_out_ring_still_answers_what_it_answered_first(
+    positions: int, outcomes: Sequence[Sequence[Outcome]], history: int
+) -> None:
+    layout = Layout(payload_size=16, positions=positions, cell_size=16)
+    search = Schedules(layout, outcomes, left=positions)
+    *before, after = states(layout, history + 1)
+    search.explore(before, after)
+    tally.record("power cuts", total=search.cuts, wrong=len(search.wrong) + search.lost)
+    assert search.wrong == []
+    assert search.lost == 0
+    assert search.cuts > 8
+    assert search.settled > 20  # the search ends only where nothing is programmed any more
+
+
+class KeepsNoReserve(Journal):
+    """Commits go on as long as the cells do."""
+
+    def _require_reserve(self) -> None:
+        return
+
+
+def test_without_the_reserve_a_worn_out_ring_changes_its_mind() -> None:
+    search = Schedules(SMALL, (ALL_OUTCOMES,), KeepsNoReserve, left=1)
+    *before, after = states(SMALL, SMALL.positions)  # the commit goes to the cell that formatting has worn most
+    search.explore(before, after)
+    assert "one memory, two answers" in search.wrong
+
+
 # Deeper than a search can go: the one schedule that spends a position with each cut, and random ones.
 
 
@@ -297,20 +332,49 @@ def test_a_record_has_one_length() -> None:
     assert powered_up(flash, SMALL)[1] == payload(SMALL, 0)
 
 
-def test_a_worn_card_keeps_its_state_and_refuses() -> None:
-    flash = formatted(SMALL, endurance=10)
+def test_a_worn_card_refuses_commits_then_freezes_and_keeps_its_state() -> None:
+    flash = formatted(SMALL, endurance=14)
     journal, state = powered_up(flash, SMALL)
-    try:
-        for number in range(1, 100):
+    refused = 0
+    for number in range(1, 100):
+        try:
             journal.commit(payload(SMALL, number))
-            state = payload(SMALL, number)
-    except WornCellError:
-        refused = number
+        except WornCellError:
+            refused = number
+            break
+        state = payload(SMALL, number)
     assert 20 < refused < 50
-    with pytest.raises(WornCellError):
-        powered_up(flash, SMALL)
+    assert flash.left(SMALL.ring) == SMALL.positions - 1
+    for left in range(SMALL.positions - 2, -1, -1):  # recoveries use up the reserve
+        journal, answered = powered_up(flash, SMALL)
+        assert (answered, flash.left(SMALL.ring)) == (state, left)
+        journal.require_writable()  # the recovery has ended: which areas are free is known
+        with pytest.raises(WornCellError):
+            journal.commit(payload(SMALL, 0))
+    content = flash.snapshot()
+    sequences = set()
+    for _ in range(3):
+        journal, answered = powered_up(flash, SMALL)
+        sequences.add(journal.sequence)
+        assert answered == state
+        for refusing in (journal.require_writable, lambda: journal.commit(payload(SMALL, 0))):  # noqa: B023
+            with pytest.raises(WornCellError):
+                refusing()
+    assert flash.snapshot() == content
+    assert len(sequences) == 1
     flash.endurance = None
-    assert powered_up(flash, SMALL)[1] == state
+    journal, answered = powered_up(flash, SMALL)
+    journal.commit(payload(SMALL, 0))
+    assert answered == state
+
+
+def test_a_frozen_card_without_a_record_is_dead_all_the_same() -> None:
+    flash = formatted(SMALL)
+    for position in range(SMALL.positions):
+        flash.program(SMALL.seal_cell(position), bytes(16))
+    flash.endurance = 1
+    with pytest.raises(JournalLostError):
+        powered_up(flash, SMALL)
 
 
 def test_areas_survive_what_happens_in_the_ring() -> None:
