@@ -47,6 +47,7 @@ class Vault:
         self._key: SoftwareKey | None = None
         self._policy: Policy | None = None
         self._policy_bank = 0
+        self._trust: TrustStore | None = None
         self._remember()
 
     @property
@@ -101,17 +102,20 @@ class Vault:
         return None if content is None else Certificate.from_bytes(content)
 
     def trust(self) -> TrustStore:
-        """A trust store on the card's own authority: it knows no dates, for a card has no clock (rule 10)."""
-        root = self.certificate(Store.AUTHORITY_CERTIFICATE)
-        if root is None:
-            raise PurseRefusal(Refused.WRONG_STATE, "this card trusts no authority yet")
-        return TrustStore(root, production=self.factory.production)
+        """The trust store on the card's own authority: it knows no dates, for a card has no clock (rule 10)."""
+        if self._trust is None:
+            root = self.certificate(Store.AUTHORITY_CERTIFICATE)
+            if root is None:
+                raise PurseRefusal(Refused.WRONG_STATE, "this card trusts no authority yet")
+            self._trust = TrustStore(root, production=self.factory.production)
+        return self._trust
 
     def verify_party(self, certificate: Certificate, operator: Certificate, *allowed: CertificateClass) -> None:
         """Check authority → operator → certificate, inside the card; raises PurseRefusal CERTIFICATE."""
         try:
             trust = self.trust()
-            trust.add_operator(operator)
+            if operator not in trust.operators:
+                trust.add_operator(operator)
             trust.verify(certificate, now=None, allowed=allowed)
         except VerificationError as exc:
             raise PurseRefusal(Refused.CERTIFICATE, exc.message) from exc

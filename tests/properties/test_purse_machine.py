@@ -24,7 +24,7 @@ from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, SlotState
 
 WORLD = make_world("machine")
 PURSE = WORLD.operator_purse
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "balance_limit": 60_000,
     "transfer_limit": 25_000,
     "offline_total": 70_000,

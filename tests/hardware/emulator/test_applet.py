@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_a_payload_that_is_not_canonical(world: World, hand: CardInHand) -> None
         hand.wallet.pay(too_much[:amount] + (MAX_MINOR_UNITS + 1).to_bytes(8, "big") + too_much[amount + 8 :])
 
 
-def limited(world: World, **policy: int) -> CardInHand:
+def limited(world: World, **policy: Any) -> CardInHand:
     policy.setdefault("payee_threshold", MAX_MINOR_UNITS)
     policy.setdefault("pin_threshold", MAX_MINOR_UNITS)
     policy.setdefault("unverified_total", MAX_MINOR_UNITS)
