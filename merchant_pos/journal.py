@@ -1,7 +1,8 @@
 """The till's journal: what is durable, and the only module that knows the database.
 
 SQLite in WAL mode with synchronous=FULL; every change is one transaction that begins IMMEDIATE and is on disk when the
-method returns. If the disk refuses, StorageError is raised and nothing has changed.
+method returns. If the disk refuses, StorageError is raised and nothing has changed: what a method returns is read
+before COMMIT, so that no fault after it can deny what is on disk.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _COLUMNS = (
     'k, state, "order", request, voucher, voucher_hash, refusal, reason, "left", asked_ms, decided_ms, batch, '
     "position, status"
 )
+_BATCH_COLUMNS = "number, body, hash, previous, vouchers, refusals, attempts, last_error, answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,40 +170,41 @@ class Journal:
                 raise OutcomeUnknownError("another sale is still open")
             k = self._next(db, "k")
             request = make(k)
-            db.execute(
-                'INSERT INTO sales (k, state, amount, payer, epoch, n, "order", request, request_hash, asked_ms) '
-                "VALUES (?, 'ASKED', ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows = db.execute(
+                'INSERT INTO sales (k, state, amount, payer, epoch, n, "order", request, request_hash, asked_ms) '  # noqa: S608
+                f"VALUES (?, 'ASKED', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
                 (
                     *(k, request.amount, request.payer, request.epoch, request.n, order.reference),
                     *(request.to_payload(), request.hash, self._now_ms()),
                 ),
-            )
-        return self.sale(k)
+            ).fetchall()
+            return _sale(rows[0])
 
     def mark_unknown(self, k: int, reason: str) -> Sale:
         """PAY was sent and no believable answer came."""
-        self._update(k, "state = 'UNKNOWN', reason = ?", (reason,))
-        return self.sale(k)
+        return self._update(k, "state = 'UNKNOWN', reason = ?", (reason,))
 
     def paid(self, k: int, voucher: bytes, voucher_hash: bytes, left: int | None) -> Sale:
         """PAID: the verified voucher is on disk. Only after this may anyone be told."""
-        self._update(
+        return self._update(
             k,
             "state = 'PAID', voucher = ?, voucher_hash = ?, reason = NULL, \"left\" = ?, decided_ms = ?",
             (voucher, voucher_hash, left, self._now_ms()),
         )
-        return self.sale(k)
 
     def refused(self, k: int, refusal: bytes, reason: str) -> Sale:
         """REFUSED: the signed Refusal is on disk and goes out with the next batch; this Request is never credited."""
-        self._update(k, "state = 'REFUSED', refusal = ?, reason = ?, decided_ms = ?", (refusal, reason, self._now_ms()))
-        return self.sale(k)
+        return self._update(
+            k, "state = 'REFUSED', refusal = ?, reason = ?, decided_ms = ?", (refusal, reason, self._now_ms())
+        )
 
-    def _update(self, k: int, assignments: str, values: Sequence[Any]) -> None:
+    def _update(self, k: int, assignments: str, values: Sequence[Any]) -> Sale:
         with self._write() as db:
-            changed = db.execute(f"UPDATE sales SET {assignments} WHERE k = ?", (*values, k))  # noqa: S608
-            if changed.rowcount != 1:
+            sql = f"UPDATE sales SET {assignments} WHERE k = ? RETURNING {_COLUMNS}"  # noqa: S608
+            rows = db.execute(sql, (*values, k)).fetchall()
+            if not rows:
                 raise StorageError(f"sale {k} is not in the journal")
+            return _sale(rows[0])
 
     def sale(self, k: int) -> Sale:
         rows = self._rows(f"SELECT {_COLUMNS} FROM sales WHERE k = ?", (k,))  # noqa: S608
@@ -240,11 +243,12 @@ class Journal:
             last = db.execute("SELECT hash FROM batches ORDER BY number DESC LIMIT 1").fetchone()
             contents = Contents(self._next(db, "batch"), last[0] if last else NO_HASH, paid, refused)
             body, batch_hash = build(contents)
-            db.execute(
-                "INSERT INTO batches (number, body, hash, previous, vouchers, refusals, frozen_ms) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            rows = db.execute(
+                "INSERT INTO batches (number, body, hash, previous, vouchers, refusals, frozen_ms) "  # noqa: S608
+                f"VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_BATCH_COLUMNS}",
                 (contents.number, body, batch_hash, contents.previous, len(paid), len(refused), self._now_ms()),
-            )
+            ).fetchall()
+            frozen = _batch(rows[0])
             db.executemany(
                 "UPDATE sales SET state = 'SENT', batch = ?, position = ? WHERE k = ?",
                 [(contents.number, at, sale.k) for at, sale in enumerate(paid)],
@@ -253,7 +257,7 @@ class Journal:
                 "UPDATE sales SET batch = ?, position = ? WHERE k = ?",
                 [(contents.number, at, sale.k) for at, sale in enumerate(refused)],
             )
-        return self.batch(contents.number)
+        return frozen
 
     @staticmethod
     def _unsent(db: sqlite3.Connection, state: SaleState, most: int) -> tuple[Sale, ...]:
@@ -271,9 +275,7 @@ class Journal:
         return self._batches("WHERE answer IS NULL ORDER BY number", ())
 
     def _batches(self, where: str, values: Sequence[Any]) -> list[Batch]:
-        columns = ("number", "body", "hash", "previous", "vouchers", "refusals", "attempts", "last_error", "answer")
-        rows = self._rows(f"SELECT {', '.join(columns)} FROM batches {where}", values)  # noqa: S608
-        return [Batch(**dict(zip(columns, row, strict=True))) for row in rows]
+        return [_batch(row) for row in self._rows(f"SELECT {_BATCH_COLUMNS} FROM batches {where}", values)]  # noqa: S608
 
     def unsent_refusals(self) -> int:
         rows = self._rows("SELECT count(*) FROM sales WHERE state = 'REFUSED' AND batch IS NULL")
@@ -325,6 +327,10 @@ def _sale(row: Any) -> Sale:
         position=row[12],
         status=row[13],
     )
+
+
+def _batch(row: Any) -> Batch:
+    return Batch(**dict(zip(_BATCH_COLUMNS.split(", "), row, strict=True)))
 
 
 @contextmanager

@@ -7,8 +7,9 @@ there is room again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,28 @@ def test_sqlite_says_full_and_the_sale_goes_on_when_there_is_room(tmp_path: Path
         resumed = till.checkout.resume(FakeReader(till.clock, card), Pins(), retap_seconds=1)
         assert resumed.result is Result.PAID
     assert sum(sale.amount for sale in till.journal.sales() if sale.state.is_paid) == card.spent
+    till.journal.close()
+
+
+def test_a_disk_that_breaks_right_after_paid_is_committed_has_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is PAID on disk is said to be PAID; "tap again" would send a holder who has paid back to the reader."""
+    till, card = Till(tmp_path / "till.db"), FakeCard()
+    real = till.journal._rows
+
+    def rows(sql: str, values: Sequence[object] = ()) -> list[Any]:
+        if any(row[0] == SaleState.PAID for row in real("SELECT state FROM sales")):
+            raise StorageError("the journal cannot be used: disk I/O error")
+        return real(sql, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(till.journal, "_rows", rows)
+        reader = FakeReader(till.clock, card)
+        outcome = till.checkout.charge(Order(100, "tea"), reader, Pins(), tap_seconds=1, retap_seconds=1)
+    assert outcome.result is Result.PAID
+    assert till.lines == ["TAP", "CARD READ", "PAID  RMB 1.00   RMB 499.00 left"]
+    assert [sale.state for sale in till.journal.sales()] == [SaleState.PAID]
     till.journal.close()
 
 

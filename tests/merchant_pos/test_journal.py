@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,6 +215,63 @@ def test_what_is_not_there_is_a_storage_error(journal: Journal) -> None:
     for call in (lambda: journal.sale(9), lambda: journal.paid(9, b"", bytes(32), None), lambda: journal.batch(9)):
         with pytest.raises(StorageError):
             call()
+
+
+class _GoneAfterCommit:
+    """The journal's disk, which cannot be read any more once a commit has returned."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        self.gone = False
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.db.in_transaction
+
+    def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        if self.gone:
+            raise sqlite3.OperationalError("disk I/O error")
+        done = self.db.execute(sql, values)
+        self.gone = sql == "COMMIT"
+        return done
+
+    def executemany(self, sql: str, values: Sequence[Sequence[object]]) -> sqlite3.Cursor:
+        return self.db.executemany(sql, values)
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "state"),
+    [
+        ([], lambda journal: ask(journal), SaleState.ASKED),
+        ([ask], lambda journal: journal.mark_unknown(1, "lost"), SaleState.UNKNOWN),
+        ([ask], lambda journal: journal.paid(1, b"voucher", bytes(32), 7), SaleState.PAID),
+        ([ask], lambda journal: journal.refused(1, b"refusal", "STALE"), SaleState.REFUSED),
+    ],
+    ids=["ask", "unknown", "paid", "refused"],
+)
+def test_what_is_committed_is_answered_without_another_read(
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[Callable[[Journal], Sale]],
+    change: Callable[[Journal], Sale],
+    state: SaleState,
+) -> None:
+    for step in before:
+        step(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_db", _GoneAfterCommit(raw(journal)))
+        sale = change(journal)
+    assert (sale.state, sale) == (state, journal.sale(1))
+
+
+def test_a_batch_that_is_committed_is_answered_without_another_read(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_db", _GoneAfterCommit(raw(journal)))
+        batch = journal.freeze(10, 10, build)
+    assert batch == journal.batch(1)
 
 
 def test_certificates_are_kept_by_id_and_renewed(journal: Journal) -> None:
