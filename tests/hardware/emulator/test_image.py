@@ -259,19 +259,36 @@ while True:
 """
 
 
+def kill_after(directory: Path, answers: int, program: str = WRITER) -> int:
+    """Kill a writer once it has given so many answers; the last answer that it gave, the ones on their way included."""
+    command = [sys.executable, "-c", program, str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer:
+        if writer.stdout is None or writer.stderr is None:
+            raise RuntimeError("a writer without pipes")
+        said = [line for _ in range(answers) if (line := writer.stdout.readline())]
+        writer.send_signal(signal.SIGKILL)  # nothing happens if it has ended
+        said += writer.stdout.readlines()
+        ended = writer.wait()
+        if ended != -signal.SIGKILL or len(said) < answers:
+            raise RuntimeError(f"the writer ended by itself ({ended}): {writer.stderr.read().decode()}")
+    return int(said[-1])
+
+
 def test_a_killed_emulator_has_kept_all_that_it_answered(tmp_path: Path) -> None:
     create(tmp_path).close()
     last = 0
     for rounds in range(4):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        said = [writer.stdout.readline() for _ in range(10 + 37 * rounds)]
-        writer.send_signal(signal.SIGKILL)
-        answered = int((said[-1] + writer.stdout.read()).split()[-1])
-        assert writer.wait() == -signal.SIGKILL
-        writer.stdout.close()
+        answered = kill_after(tmp_path, 10 + 37 * rounds)
         kept = reopen(tmp_path)
         wrong = kept not in (answered, answered + 1) or kept <= last
         tally.record("power cuts", total=1, wrong=wrong)
         assert not wrong
         last = kept
+
+
+@pytest.mark.parametrize("answers", [0, 3])
+def test_a_writer_that_ends_by_itself_is_told_with_its_reason_and_is_no_kill(tmp_path: Path, answers: int) -> None:
+    """Its pipe is then empty or short of answers: not a power cut, and no answer to compare the card with."""
+    program = f"print(*range({answers}), sep='\\n'); raise SystemExit('the card did not open')"
+    with pytest.raises(RuntimeError, match=r"by itself \(1\): the card did not open"):
+        kill_after(tmp_path, 4, program)
