@@ -169,16 +169,8 @@ class Sync:
 
     def _check(self, batch: Batch, body: bytes) -> DepositAnswer:
         paid, refused = self._journal.in_batch(batch.number)
-        return check_answer(
-            body,
-            batch,
-            paid,
-            refused,
-            till=self._identity.id,
-            operator=self._identity.operator,
-            trust=self._trust,
-            now=self._clock.now_ms() // 1000,
-        )
+        operator = self._identity.operator
+        return check_answer(body, batch, paid, refused, till=self._identity.id, operator=operator, trust=self._trust)
 
     def _bridge(self, batch: Batch, expected: Expected) -> None:
         """A server that was set back gets the earlier batches again, as they were; any other gap is for people."""

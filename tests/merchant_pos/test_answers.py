@@ -10,14 +10,14 @@ from merchant_pos.answers import Gap, check_answer, on_gap
 from merchant_pos.journal import Batch
 from merchant_pos.ports import Expected
 from merchant_pos.sales import Sale, SaleState
-from support.keys import EXPIRES, FOREIGN_OPERATOR, NOW, OPERATOR, TILL, Party, party, trust_store
+from support.keys import FOREIGN_OPERATOR, OPERATOR, TILL, Party, certify, key, party, trust_store
 from support.samples import ANSWER, BATCH, REQUEST, SALE, VOUCHER, digest
-from wallet_core.certificates import CertificateClass
+from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import (
     BadSignatureError,
     CodecError,
-    ExpiredCertificateError,
     MismatchError,
+    UntrustedCertificateError,
     VerificationError,
 )
 from wallet_core.messages import DepositAnswer, DepositStatus, RefusalStatus, Signed
@@ -52,17 +52,8 @@ REFUSED = replace(PAID, state=SaleState.REFUSED, voucher=None, voucher_hash=None
 SECOND_OPERATOR = party("second operator", CertificateClass.OPERATOR, "authority")
 
 
-def check(body: bytes, *, now: int = NOW) -> DepositAnswer:
-    return check_answer(
-        body,
-        FROZEN,
-        [PAID],
-        [REFUSED],
-        till=TILL.id,
-        operator=OPERATOR.certificate,
-        trust=trust_store(),
-        now=now,
-    )
+def check(body: bytes, operator: Certificate = OPERATOR.certificate) -> DepositAnswer:
+    return check_answer(body, FROZEN, [PAID], [REFUSED], till=TILL.id, operator=operator, trust=trust_store())
 
 
 def signed(signer: Party = OPERATOR, **changes: object) -> bytes:
@@ -104,9 +95,10 @@ def test_an_answer_of_anybody_else_is_not(signer: Party) -> None:
         check(signed(signer, operator=signer.id))
 
 
-def test_an_operator_whose_certificate_has_expired_is_not() -> None:
-    with pytest.raises(ExpiredCertificateError):
-        check(signed(), now=EXPIRES)
+def test_an_operator_that_the_authority_did_not_certify_is_not() -> None:
+    forged = certify(key("foreign authority"), OPERATOR.key, CertificateClass.OPERATOR)
+    with pytest.raises(UntrustedCertificateError):
+        check(signed(), forged)
 
 
 def test_half_an_answer_is_none() -> None:

@@ -11,7 +11,7 @@ import pytest
 from merchant_pos.ports import Expected
 from merchant_pos.sales import Order, SaleState
 from merchant_pos.sync import Backoff, Report, Sync
-from support.keys import CARD, FOREIGN_OPERATOR, OPERATOR, OTHER_CARD, TILL, party
+from support.keys import CARD, EXPIRES, FOREIGN_OPERATOR, OPERATOR, OTHER_CARD, TILL, party
 from support.till import FakeCard, FakeReader, Operator, Pins, ProcessDied, Till, resigned
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import (
@@ -154,6 +154,18 @@ def test_refusals_are_told(till: Till) -> None:
     assert refused is not None
     assert operator.refused == {refused.refusal}
     assert states(till) == [SaleState.REFUSED]
+
+
+@pytest.mark.parametrize("frozen_before", [False, True])
+def test_an_operators_expired_certificate_stops_no_settlement(till: Till, frozen_before: bool) -> None:
+    """Rule 10: what was paid is finished, whatever the date, also where the batch has waited for years."""
+    sell(till, 2)
+    if frozen_before:
+        with pytest.raises(ServerUnreachableError):
+            sync(till, Line(Operator(), AWAY), attempts=1)
+    till.clock.seconds = EXPIRES + 1
+    assert sync(till, Operator()) == Report(batches=1, settled=2, settled_amount=200)
+    assert states(till) == [SaleState.SETTLED] * 2
 
 
 def test_another_status_is_kept_and_not_lost(till: Till) -> None:
