@@ -33,14 +33,16 @@ class Plain:
             cards[payer.card_account] += values[AT_AMOUNT]
         self.verdicts = Verdicts(deposit.triage.statuses, deposit.triage.refusal_statuses, cards)
 
-    def write(self, tx: Writer) -> Verdicts:
+    def write(self, tx: Writer) -> None:
         """Store the vouchers as settled; raises NotPlain, with the transaction to be rolled back."""
         refused = tx.refused_requests(self._deposit.till.number)
         if refused and any(values[AT_REQUEST_HASH] in refused for _, _, values, _ in self._deposit.triage.candidates):
             raise NotPlain
-        headroom = tx.headroom(self.verdicts.cards.keys())
-        if any(headroom[account] < total for account, total in self.verdicts.cards.items()):
-            raise NotPlain
         if self._rows and tx.add_vouchers(self._rows) != len(self._rows):
             raise NotPlain
-        return self.verdicts
+
+    @staticmethod
+    def check_cover(tx: Writer) -> None:
+        """After the postings: raises NotPlain, with the transaction to be rolled back, when a card paid too much."""
+        if tx.is_overdrawn():
+            raise NotPlain

@@ -99,7 +99,9 @@ class SettlementService:
                 stored = self._begin(tx, deposit)
                 if stored is not None:
                     return stored
-                self._finish(tx, deposit, plain.write(tx), answer, now)
+                plain.write(tx)
+                self._finish(tx, deposit, plain.verdicts, answer, now)
+                plain.check_cover(tx)
             verdicts = plain.verdicts
         except NotPlain:
             with self._storage.writing() as tx:

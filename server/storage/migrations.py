@@ -14,6 +14,8 @@ SCHEMA = Migrations("ecny-server")
 
 _BELOW_ZERO = ", ".join(str(kind.value) for kind in AccountKind if kind.may_be_negative)
 
+_CARD = AccountKind.CARD.value
+
 _LEDGER = (
     f"""
     CREATE TABLE account (
@@ -21,6 +23,8 @@ _LEDGER = (
         UNIQUE (kind, owner), CHECK (balance >= 0 OR kind IN ({_BELOW_ZERO}))
     ) STRICT
     """,
+    # empty in most books: after a deposit it says at once whether a card has paid more than it was proved to receive
+    f"CREATE INDEX account_card_below_zero ON account (number) WHERE kind = {_CARD} AND balance < 0",
     """
     CREATE TABLE transfer (
         number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, reference BLOB NOT NULL, at INTEGER NOT NULL,

@@ -100,6 +100,10 @@ class DepositReader(Protocol):
         its loads in flight."""
         ...
 
+    def is_overdrawn(self) -> bool:
+        """Whether any card has paid more than its headroom: never so in what is committed."""
+        ...
+
     def evidence_count(self) -> int: ...
 
 

@@ -235,6 +235,21 @@ def test_many_ids_at_once(storage: SqliteStorage) -> None:
         assert reader.headroom(accounts) == dict.fromkeys(accounts, 0)
 
 
+def test_a_card_that_has_paid_too_much_is_seen(storage: SqliteStorage) -> None:
+    with storage.writing() as tx:
+        issue(tx, b"a" * 32, 100)
+        purse = tx.operator_purse()
+        assert purse is not None
+        card = tx.add_purse(CARD.id, b"certificate", None, now=NOW)
+        wallet = tx.add_merchant("m", "Merchant", now=NOW).wallet
+        load = {purse.account: -50, card.flight_account: 50}
+        tx.add_transfer(TransferKind.LOAD, b"l" * 32, load, now=NOW)
+        tx.add_transfer(TransferKind.DEPOSIT, b"d" * 32, {card.card_account: -50, wallet: 50}, now=NOW)
+        assert not tx.is_overdrawn()  # only its Receipt is late
+        tx.add_transfer(TransferKind.DEPOSIT, b"e" * 32, {card.card_account: -1, wallet: 1}, now=NOW)
+        assert tx.is_overdrawn()
+
+
 @pytest.mark.parametrize(("first", "number"), [(b"\x00" * 8, 0), (b"\xff" * 8, -1), (b"\x80" + bytes(7), -(2**63))])
 def test_a_prefix_fits_a_column(first: bytes, number: int) -> None:
     assert request_prefix(first + b"\x11" * 24) == number
