@@ -119,6 +119,17 @@ def test_signed_by_another_key() -> None:
         replace(CARD.certificate, signature=b"").verify_signature(OPERATOR.key.public)
 
 
+def test_a_signer_whom_the_certificate_does_not_name() -> None:
+    """The authority really signed this, but it says that the operator did."""
+    bare = replace(CARD.certificate, signature=b"")
+    signed = bare.to_bytes()
+    structure = Sign1.from_bytes(signed, max_size=512).signed_bytes
+    posing = replace(bare, signature=AUTHORITY.key.sign(structure))
+    AUTHORITY.key.public.verify(posing.signature, structure)
+    with pytest.raises(BadSignatureError):
+        posing.verify_signature(AUTHORITY.key.public)
+
+
 def unsigned(**changes: Any) -> Certificate:
     return replace(CARD.certificate, signature=b"", **changes)
 

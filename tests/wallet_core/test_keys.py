@@ -83,6 +83,7 @@ def test_another_size(size: int) -> None:
 
 
 NUMBERS = [1, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, *(1 << bit for bit in range(16, 256, 8)), ORDER - 1]
+NUMBERS += [0x7F << 248, 0x80 << 248, (1 << 255) - 1, 0x80 << 240, 0xFF << 240]
 NUMBERS += [(1 << bit) - 1 for bit in range(16, 256, 8)] + [0x80 << bit for bit in range(8, 248, 8)]
 
 
@@ -197,9 +198,11 @@ def test_what_is_no_scalar(scalar: bytes) -> None:
         SoftwareKey.from_scalar(scalar)
 
 
-def test_the_greatest_scalar() -> None:
-    greatest = SoftwareKey.from_scalar(wide(ORDER - 1))
-    greatest.public.verify(greatest.sign(MESSAGE), MESSAGE)
+@pytest.mark.parametrize("scalar", [1, 2, ORDER - 1])
+def test_the_least_and_the_greatest_scalar(scalar: int) -> None:
+    key = SoftwareKey.from_scalar(wide(scalar))
+    assert key.to_scalar() == wide(scalar)
+    key.public.verify(key.sign(MESSAGE), MESSAGE)
 
 
 def pem(private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: bytes | None = None) -> bytes:
