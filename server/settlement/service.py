@@ -19,6 +19,7 @@ from server.settlement.voucher_reader import AT_SIGNATURE
 from server.storage.protocol import Reader, Storage, Writer
 from server.storage.records import BatchRecord, TillRecord, batch_key
 from wallet_core.certificates import Certificate
+from wallet_core.cose import Sign1
 from wallet_core.ids import HASH_SIZE, short
 from wallet_core.keys import Signer
 from wallet_core.messages import DepositBatch, Signed, parse
@@ -56,7 +57,10 @@ class SettlementService:
         batch, BadSignatureError, StorageError, and Problem `not-authorised`, `batch-number-used`, `batch-out-of-order`.
         """
         signed = parse(DepositBatch, raw, max_size=MAX_BATCH_SIZE)
-        batch, batch_hash = signed.message, signed.hash
+        batch = signed.message
+        batch_hash = Sign1.from_bytes(
+            raw, max_size=MAX_BATCH_SIZE
+        ).hash  # of the bytes that came: not encoded once more
         with self._storage.reading() as tx:
             till = tx.till(batch.payee)
             if till is None:
