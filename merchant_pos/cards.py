@@ -37,9 +37,6 @@ class Wallet:
     def certificate(self) -> bytes:
         return self._wallet.certificate()
 
-    def operator_certificate(self) -> bytes:
-        return self._wallet.operator_certificate()
-
     def policy(self) -> bytes:
         return self._wallet.data(Tag.POLICY)
 

@@ -16,6 +16,7 @@ from wallet_core.errors import (
     MismatchError,
     PurseRefusal,
     Refused,
+    UntrustedCertificateError,
     WrongClassError,
 )
 from wallet_core.ids import COUNTER_MAX
@@ -110,12 +111,21 @@ def on_refusal(request: Request, reason: Refused, shown: Shown, *, asked_before:
     return Step.GIVE_UP
 
 
-def check_payer(certificate: Certificate, shown: Shown) -> Certificate:
-    """Return the certificate if it is that of the card shown; raises MismatchError or WrongClassError."""
+def check_payer(certificate: Certificate, shown: Shown, operator: bytes) -> Certificate:
+    """Return the certificate if it is that of the card shown, issued by the till's `operator` (its id).
+
+    Raises MismatchError, WrongClassError or, for a card of another operator, UntrustedCertificateError: the till's
+    operator credits vouchers of its own purses only, so a sale to such a card would be PAID here and REJECTED there.
+    """
     if certificate.subject != shown.purse:
         raise MismatchError("the certificate on the card is another purse's")
     if certificate.subject_class not in PAYERS:
         raise WrongClassError(f"a {certificate.subject_class.name} does not pay at a till")
+    if certificate.issuer != operator:
+        raise UntrustedCertificateError(
+            "cards of another operator are not accepted here yet",
+            next_step="Nothing was charged. Use a card of this till's operator.",
+        )
     if certificate.epoch != shown.epoch:
         raise MismatchError("the certificate is of another epoch than the purse")
     return certificate

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +40,10 @@ class Identity:
     def id(self) -> bytes:
         return self.key.public.thumbprint
 
-    def trust(self, others: Iterable[bytes] = ()) -> TrustStore:
-        """A fresh trust store with the till's operator and `others`: stored certificates of further operators."""
+    def trust(self) -> TrustStore:
+        """A fresh trust store with the till's own operator, the only one whose cards are accepted here yet."""
         store = TrustStore(self.authority, production=self.production)
         store.add_operator(self.operator)
-        for body in others:
-            store.add_operator(Certificate.from_bytes(body))
         return store
 
     def check(self, *, now: int | None) -> None:

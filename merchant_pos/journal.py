@@ -130,10 +130,6 @@ class Journal:
         rows = self._rows("SELECT body FROM certificates WHERE subject = ?", (subject,))
         return rows[0][0] if rows else None
 
-    def certificates(self, of_class: int) -> list[bytes]:
-        rows = self._rows("SELECT body FROM certificates WHERE class = ? ORDER BY subject", (of_class,))
-        return [body for (body,) in rows]
-
     def keep_certificate(self, subject: bytes, of_class: int, body: bytes) -> None:
         """Store a verified certificate; a renewed one replaces the one before."""
         with self._write() as db:

@@ -8,7 +8,7 @@ from merchant_pos.decisions import PAYERS, Shown, check_payer, check_policy
 from merchant_pos.identity import Identity
 from merchant_pos.journal import Journal
 from merchant_pos.ports import PayerCard
-from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.certificates import Certificate
 from wallet_core.errors import ExpiredCertificateError, MismatchError
 from wallet_core.messages import Policy, parse
 
@@ -19,7 +19,8 @@ class Payers:
     def __init__(self, journal: Journal, identity: Identity, now: Callable[[], int]) -> None:
         self._journal = journal
         self._now = now
-        self._trust = identity.trust(journal.certificates(CertificateClass.OPERATOR))
+        self._operator = identity.operator
+        self._trust = identity.trust()
 
     def before_asking(self, card: PayerCard, shown: Shown) -> Certificate:
         """The verified certificate of the card shown, which may be asked to pay; raises a VerificationError.
@@ -29,26 +30,24 @@ class Payers:
         stored = self._stored(shown.purse)
         if stored is not None:
             try:
-                return check_payer(self._trust.verify(stored, now=self._now(), allowed=PAYERS), shown)
+                verified = self._trust.verify(stored, now=self._now(), allowed=PAYERS)
+                return check_payer(verified, shown, self._operator.subject)
             except (ExpiredCertificateError, MismatchError):
                 pass  # renewed, or of a newer epoch: the card itself knows
-        fresh = check_payer(Certificate.from_bytes(card.certificate()), shown)
-        if all(fresh.issuer != operator.subject for operator in self._trust.operators):
-            self._meet_operator(Certificate.from_bytes(card.operator_certificate()))
+        fresh = check_payer(Certificate.from_bytes(card.certificate()), shown, self._operator.subject)
         self._trust.verify(fresh, now=self._now(), allowed=PAYERS)
-        self._keep(fresh)
+        self._journal.keep_certificate(fresh.subject, fresh.subject_class, fresh.to_bytes())
         return fresh
 
     def policy(self, card: PayerCard, shown: Shown, payer: Certificate) -> Policy:
         """The operator's policy that is in force on the card shown; raises a CodecError or VerificationError.
 
-        One policy is for all cards of an operator and class, so a known version costs no exchange.
+        One policy is for all cards of a class, so a known version costs no exchange.
         """
         key = (payer.issuer, int(payer.subject_class), shown.policy_version)
         stored = self._journal.policy(*key)
         body = stored if stored is not None else card.policy()
-        issuer = next(operator for operator in self._trust.operators if operator.subject == payer.issuer)
-        policy = check_policy(parse(Policy, body).verify(issuer.key), payer, shown)
+        policy = check_policy(parse(Policy, body).verify(self._operator.key), payer, shown)
         if stored is None:
             self._journal.keep_policy(*key, body)
         return policy
@@ -60,14 +59,6 @@ class Payers:
             raise MismatchError("the journal has no certificate of this sale's card")
         return self._trust.verify(stored, now=None, allowed=PAYERS)
 
-    def _meet_operator(self, operator: Certificate) -> None:
-        self._trust.add_operator(operator)
-        self._trust.verify(operator, now=self._now())
-        self._keep(operator)
-
     def _stored(self, subject: bytes) -> Certificate | None:
         body = self._journal.certificate(subject)
         return Certificate.from_bytes(body) if body is not None else None
-
-    def _keep(self, certificate: Certificate) -> None:
-        self._journal.keep_certificate(certificate.subject, certificate.subject_class, certificate.to_bytes())

@@ -12,7 +12,6 @@ from merchant_pos.identity import Identity
 from merchant_pos.journal import Batch, Contents, Journal
 from merchant_pos.ports import Clock, DepositServer, Expected, Step, no_step
 from merchant_pos.sales import Sale
-from wallet_core.certificates import CertificateClass
 from wallet_core.errors import (
     CodecError,
     EcnyError,
@@ -22,7 +21,7 @@ from wallet_core.errors import (
     VerificationError,
 )
 from wallet_core.messages import DepositAnswer, DepositBatch, DepositStatus, Signed
-from wallet_core.messages.deposit import MAX_CERTIFICATES, MAX_REFUSALS, MAX_VOUCHERS
+from wallet_core.messages.deposit import MAX_REFUSALS, MAX_VOUCHERS
 from wallet_core.suites import Suite
 
 DEFAULT_BATCH_SIZE = 500
@@ -127,11 +126,9 @@ class Sync:
         return signed.to_bytes(), signed.hash
 
     def _certificates(self, paid: tuple[Sale, ...]) -> tuple[bytes, ...]:
-        """Other operators first, then each payer once: whoever reads from the front knows every issuer in time."""
+        """Each payer's once: no more than vouchers, so a batch has room for all of them."""
         payers = [self._journal.certificate(payer) for payer in dict.fromkeys(sale.request.payer for sale in paid)]
-        operators = self._journal.certificates(CertificateClass.OPERATOR) if payers else []
-        found = [*operators, *(body for body in payers if body is not None)]
-        return tuple(found[-MAX_CERTIFICATES:])  # a full batch of strangers: their operators are the server's peers
+        return tuple(body for body in payers if body is not None)
 
     def _deliver(self, batch: Batch, attempts: int) -> DepositAnswer:
         """Send until there is a verified answer or no attempt is left; the last fault is raised then."""

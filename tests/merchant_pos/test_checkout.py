@@ -14,7 +14,19 @@ from merchant_pos import phrases
 from merchant_pos.checkout import Outcome
 from merchant_pos.decisions import Result
 from merchant_pos.sales import Order, SaleState
-from support.keys import CARD, FOREIGN_CARD, FOREIGN_OPERATOR, NOW, OPERATOR, OTHER_CARD, TILL, certify, key, party
+from support.keys import (
+    CARD,
+    EXPIRES,
+    FOREIGN_CARD,
+    FOREIGN_OPERATOR,
+    NOW,
+    OPERATOR,
+    OTHER_CARD,
+    TILL,
+    certify,
+    key,
+    party,
+)
 from support.samples import POLICY
 from support.till import LOADED, PIN, FakeCard, FakeReader, Pins, ProcessDied, Till
 from wallet_core.certificates import CertificateClass
@@ -190,13 +202,17 @@ def test_a_card_that_never_stays_was_asked_nothing(till: Till) -> None:
             ),
             UntrustedCertificateError,
         ),
+        (
+            FakeCard(certificate_bytes=replace(CARD.certificate, expires=EXPIRES - 1).to_bytes()),
+            UntrustedCertificateError,
+        ),
         (FakeCard(policy_bytes=Signed.sign(POLICY, FOREIGN_OPERATOR.key).to_bytes()), BadSignatureError),
         (FakeCard(policy_bytes=signed_policy(version=9)), MismatchError),
         (FakeCard(policy_bytes=signed_policy(purse_class=CertificateClass.MERCHANT_PURSE)), MismatchError),
         (FakeCard(policy_bytes=signed_policy()[:-1]), TruncatedError),
     ],
     ids=[
-        *("foreign", "of another card", "expired", "foreign issuer"),
+        *("foreign", "of another card", "expired", "foreign issuer", "altered"),
         *("policy of another", "policy of another version", "policy for others", "half a policy"),
     ],
 )
@@ -209,14 +225,20 @@ def test_a_card_that_is_not_to_be_believed_is_asked_nothing(till: Till, card: Fa
     assert till.journal.sales() == []
 
 
-def test_a_card_of_another_operator_of_the_same_authority_pays(till: Till) -> None:
+@pytest.mark.parametrize("purse_class", [CertificateClass.HARD_WALLET, CertificateClass.MERCHANT_PURSE])
+def test_a_card_of_another_operator_of_the_same_authority_is_asked_nothing(
+    till: Till, purse_class: CertificateClass
+) -> None:
+    """The till's operator settles its own purses only: a sale to this card would be PAID here and REJECTED there."""
     second = party("second operator", CertificateClass.OPERATOR, "authority")
-    visitor = party("its card", CertificateClass.HARD_WALLET, "second operator")
-    card = FakeCard(visitor, operator=second)
-    assert charge(till, card).result is Result.PAID
-    till.restart()
-    assert charge(till, card).result is Result.PAID
-    assert card.certificates_read == 1
+    card = FakeCard(party("its card", purse_class, "second operator"), operator=second)
+    outcome = charge(till, card)
+    assert (outcome.result, outcome.sale) == (Result.NOT_CHARGED, None)
+    assert isinstance(outcome.why, UntrustedCertificateError)
+    assert "Nothing was charged" in outcome.why.next_step
+    assert till.lines == ["TAP", "NOT CHARGED  cards of another operator are not accepted here yet"]
+    assert (card.sent, card.spent, card.policies_read, till.journal.sales()) == ([], 0, 0, [])
+    assert till.journal.certificate(card.id) is None
 
 
 def test_a_renewed_certificate_is_read_from_the_card(till: Till) -> None:

@@ -13,7 +13,7 @@ from merchant_pos import phrases
 from merchant_pos.cli import crash_hook, pos
 from merchant_pos.ports import no_step
 from merchant_pos.sales import SaleState
-from support.keys import AUTHORITY, FOREIGN_AUTHORITY, FOREIGN_OPERATOR, TILL, certify, party
+from support.keys import AUTHORITY, FOREIGN_AUTHORITY, FOREIGN_OPERATOR, TILL, Party, certify, party
 from support.till import PIN
 from support.till_http import operator_server
 from support.till_process import TillProcess, make_card
@@ -86,22 +86,24 @@ def test_what_the_policy_forbids_is_not_charged_and_not_asked(make_till: MakeTil
     assert till.sales() == []
 
 
-def test_a_card_that_is_not_to_be_believed_is_exit_code_13(make_till: MakeTill) -> None:
+SECOND_OPERATOR = party("second operator", CertificateClass.OPERATOR, "authority")
+
+
+@pytest.mark.parametrize(
+    ("authority", "operator"), [(AUTHORITY, SECOND_OPERATOR), (FOREIGN_AUTHORITY, FOREIGN_OPERATOR)]
+)
+def test_a_card_of_another_operator_is_exit_code_13_and_not_charged(
+    make_till: MakeTill, authority: Party, operator: Party
+) -> None:
     till = make_till()
-    settings = till.data / "till" / "operator.cert"
-    other = party("second operator", CertificateClass.OPERATOR, "authority")
-    own = certify(other.key, TILL.key, CertificateClass.TILL)
-    settings.write_bytes(other.certificate.to_bytes())
-    (till.data / "till" / "till.cert").write_bytes(own.to_bytes())
-    assert till.run("charge", "1.00").code == 0  # the card brings its own operator's certificate along
-    (till.data / "till" / "authority.cert").write_bytes(FOREIGN_AUTHORITY.certificate.to_bytes())
-    (till.data / "till" / "operator.cert").write_bytes(FOREIGN_OPERATOR.certificate.to_bytes())
-    own = certify(FOREIGN_OPERATOR.key, TILL.key, CertificateClass.TILL)
-    (till.data / "till" / "till.cert").write_bytes(own.to_bytes())
-    (till.data / "till" / "till.db").unlink()
+    files = till.data / "till"
+    (files / "authority.cert").write_bytes(authority.certificate.to_bytes())
+    (files / "operator.cert").write_bytes(operator.certificate.to_bytes())
+    (files / "till.cert").write_bytes(certify(operator.key, TILL.key, CertificateClass.TILL).to_bytes())
     done = till.run("charge", "1.00", "--json")
     assert done.code == 13
     assert (done.facts["result"], json.loads(done.err)["error"]) == ("NOT CHARGED", "untrusted-certificate")
+    assert (till.sales(), till.debits()) == ([], {})
 
 
 def test_the_results_exclude_each_other() -> None:

@@ -21,7 +21,19 @@ from merchant_pos.decisions import (
     on_refusal,
 )
 from merchant_pos.sales import Order, Sale, SaleState
-from support.keys import CARD, FOREIGN_CARD, MERCHANT_PURSE, NOW, OPERATOR_PURSE, OTHER_CARD, TILL, certify, key
+from support.keys import (
+    CARD,
+    FOREIGN_CARD,
+    FOREIGN_OPERATOR,
+    MERCHANT_PURSE,
+    NOW,
+    OPERATOR,
+    OPERATOR_PURSE,
+    OTHER_CARD,
+    TILL,
+    certify,
+    key,
+)
 from support.samples import POLICY, VOUCHER
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import (
@@ -31,6 +43,7 @@ from wallet_core.errors import (
     PurseRefusal,
     Refused,
     TruncatedError,
+    UntrustedCertificateError,
     VerificationError,
     WrongClassError,
 )
@@ -185,22 +198,27 @@ def test_pin_and_payee_can_be_given(asked_before: bool) -> None:
 
 
 def test_a_visitors_card_and_a_merchants_purse_may_pay() -> None:
-    assert check_payer(CARD.certificate, SHOWN) == CARD.certificate
+    assert check_payer(CARD.certificate, SHOWN, OPERATOR.id) == CARD.certificate
     shown = replace(SHOWN, purse=MERCHANT_PURSE.id)
-    assert check_payer(MERCHANT_PURSE.certificate, shown) == MERCHANT_PURSE.certificate
+    assert check_payer(MERCHANT_PURSE.certificate, shown, OPERATOR.id) == MERCHANT_PURSE.certificate
 
 
 @pytest.mark.parametrize("party", [OPERATOR_PURSE, TILL])
 def test_no_other_class_pays_at_a_till(party: type[object]) -> None:
     with pytest.raises(WrongClassError):
-        check_payer(party.certificate, replace(SHOWN, purse=party.id))  # type: ignore[attr-defined]
+        check_payer(party.certificate, replace(SHOWN, purse=party.id), OPERATOR.id)  # type: ignore[attr-defined]
+
+
+def test_a_purse_of_another_operator_does_not_pay_at_this_till() -> None:
+    with pytest.raises(UntrustedCertificateError, match="another operator"):
+        check_payer(CARD.certificate, SHOWN, FOREIGN_OPERATOR.id)
 
 
 def test_the_certificate_is_of_this_purse_and_epoch() -> None:
     with pytest.raises(MismatchError, match="another purse"):
-        check_payer(OTHER_CARD.certificate, SHOWN)
+        check_payer(OTHER_CARD.certificate, SHOWN, OPERATOR.id)
     with pytest.raises(MismatchError, match="epoch"):
-        check_payer(CARD.certificate, replace(SHOWN, epoch=2))
+        check_payer(CARD.certificate, replace(SHOWN, epoch=2), OPERATOR.id)
 
 
 def test_the_voucher_of_the_request_is_believed() -> None:

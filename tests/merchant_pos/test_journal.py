@@ -278,9 +278,7 @@ def test_certificates_are_kept_by_id_and_renewed(journal: Journal) -> None:
     assert journal.certificate(CARD.id) is None
     journal.keep_certificate(CARD.id, CertificateClass.HARD_WALLET, b"old")
     journal.keep_certificate(CARD.id, CertificateClass.HARD_WALLET, b"new")
-    journal.keep_certificate(OPERATOR.id, CertificateClass.OPERATOR, b"operator")
     assert journal.certificate(CARD.id) == b"new"
-    assert journal.certificates(CertificateClass.OPERATOR) == [b"operator"]
 
 
 def test_policies_are_kept_by_operator_class_and_version(journal: Journal) -> None:

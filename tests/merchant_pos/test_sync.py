@@ -11,9 +11,9 @@ import pytest
 from merchant_pos.ports import Expected
 from merchant_pos.sales import Order, SaleState
 from merchant_pos.sync import Backoff, Report, Sync
-from support.keys import CARD, EXPIRES, FOREIGN_OPERATOR, OPERATOR, OTHER_CARD, TILL, party
+from support.keys import CARD, EXPIRES, FOREIGN_OPERATOR, OPERATOR, OTHER_CARD, TILL
 from support.till import FakeCard, FakeReader, Operator, Pins, ProcessDied, Till, resigned
-from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.certificates import Certificate
 from wallet_core.errors import (
     BadSignatureError,
     EcnyError,
@@ -119,16 +119,6 @@ def test_the_batch_is_signed_chained_and_carries_certificates(till: Till) -> Non
     assert second.message.previous == first.hash
     assert [Certificate.from_bytes(body).subject for body in first.message.certificates] == [CARD.id]
     assert [Certificate.from_bytes(body).subject for body in second.message.certificates] == [OTHER_CARD.id]
-
-
-def test_a_strangers_operator_goes_along(till: Till) -> None:
-    second = party("second operator", CertificateClass.OPERATOR, "authority")
-    visitor = party("its card", CertificateClass.HARD_WALLET, "second operator")
-    sell(till, 1, FakeCard(visitor, operator=second))
-    operator = Operator()
-    sync(till, operator)
-    batch = parse(DepositBatch, operator.batches[1], max_size=MAX_BATCH_SIZE).message
-    assert batch.certificates == (second.certificate.to_bytes(), visitor.certificate.to_bytes())
 
 
 def test_batches_have_at_most_so_many_vouchers(till: Till) -> None:

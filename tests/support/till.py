@@ -110,9 +110,6 @@ class FakeCard:
         self.certificates_read += 1
         return self.certificate_bytes or self.party.certificate.to_bytes()
 
-    def operator_certificate(self) -> bytes:
-        return self.operator.certificate.to_bytes()
-
     def policy(self) -> bytes:
         self.policies_read += 1
         own = replace(self.limits, operator=self.operator.id)
