@@ -55,7 +55,7 @@ def install(directory: Path, certificate: Path, authority: Path, entropy: Entrop
         raise ConfigurationError("there is no operator key here", next_step="Run `ecny server init` first.")
     key = SoftwareKey.from_pem(read_bytes(directory / files.OPERATOR_KEY))
     root, own = certificate_file(authority), certificate_file(certificate)
-    trust = TrustStore(root, production=False)
+    trust = TrustStore(root, production=not root.test)
     trust.add_operator(own)
     trust.verify(own, now=clock())
     if own.key != key.public:

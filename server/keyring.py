@@ -40,7 +40,11 @@ class Keyring:
     policy: Signed[Policy]
     master: bytes
     admin_token: str
-    production: bool = False
+
+    @property
+    def production(self) -> bool:
+        """A production authority makes a production server: it refuses test keys, wherever they turn up."""
+        return not self.authority_certificate.test
 
     def trust(self) -> TrustStore:
         """A trust store that knows this operator; raises a VerificationError when the certificates do not hold."""

@@ -81,14 +81,14 @@ class LoadService:
         Raises Problem `limit`, `not-found` (card), `idempotency-mismatch`, `in-progress` (this key, at this moment);
         VerificationError for an expired card.
         """
-        if not 1 <= amount <= self._balance_limit:
-            raise Problem("limit", f"A load is from 1 to {self._balance_limit} fen.", next_step="Load less.")
         with self._alone(key_digest), self._storage.writing() as tx:
             known = tx.load_by_key(key_digest)
             if known is not None:
                 if (known.card, known.amount) != (card_id, amount):
                     raise Problem("idempotency-mismatch", "This Idempotency-Key began another load.")
-                return _begun(known)
+                return _begun(known)  # whatever the limit says by now: this load may be paid already
+            if not 1 <= amount <= self._balance_limit:
+                raise Problem("limit", f"A load is from 1 to {self._balance_limit} fen.", next_step="Load less.")
             self._certificate(_card(tx, card_id), now)
             load_id = self._entropy(_ID_SIZE).hex()
             load = LoadRecord(

@@ -5,6 +5,8 @@ The refusals of a batch count before its vouchers; vouchers are taken in the ord
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.settlement.triage import Candidate
 from server.settlement.verdicts import Deposit, Verdicts, voucher_row
 from server.settlement.voucher_reader import AT_AMOUNT, AT_EPOCH, AT_N, AT_REQUEST_HASH, hash_of, read
@@ -27,6 +29,7 @@ class _Decision:
         self._refused = set(tx.refused_requests(deposit.till.number))
         self._headroom = tx.headroom({payer.card_account for _, payer, _, _ in deposit.triage.candidates})
         self._cards: dict[int, int] = {}
+        self._by_hash: dict[int, dict[bytes, bytes]] = {}  # vouchers of batches that were looked into, by H(Voucher)
 
     def run(self) -> Verdicts:
         triage = self._deposit.triage
@@ -91,14 +94,19 @@ class _Decision:
 
     def _bytes_of(self, record: VoucherRecord) -> bytes:
         """The signed voucher of a row, out of the batch that brought it: this one or a stored one."""
-        if record.batch == self._deposit.key:
-            items = self._deposit.batch.vouchers
-        else:
-            stored = self._tx.batch(record.batch)
-            if stored is None:
-                raise StorageError("a voucher's batch is missing", next_step="Restore the database; report this.")
-            items = parse(DepositBatch, stored.raw, max_size=MAX_BATCH_SIZE).message.vouchers
-        for item in items:
-            if read(item) is not None and hash_of(item) == record.hash:
-                return item
+        if record.batch not in self._by_hash:
+            self._by_hash[record.batch] = {
+                hash_of(item): item for item in self._items_of(record.batch) if read(item) is not None
+            }
+        found = self._by_hash[record.batch].get(record.hash)
+        if found is not None:
+            return found
         raise StorageError("a voucher is not in its batch", next_step="Restore the database; report this.")
+
+    def _items_of(self, batch: int) -> Sequence[bytes]:
+        if batch == self._deposit.key:
+            return self._deposit.batch.vouchers
+        stored = self._tx.batch(batch)
+        if stored is None:
+            raise StorageError("a voucher's batch is missing", next_step="Restore the database; report this.")
+        return parse(DepositBatch, stored.raw, max_size=MAX_BATCH_SIZE).message.vouchers

@@ -15,7 +15,7 @@ from server.installation import init, install, register_purse
 from server.keyring import check_keyring, load_keyring
 from server.settings import Settings
 from server.storage.sqlite import SqliteStorage
-from support.keys import FOREIGN_OPERATOR, NOW, OPERATOR, key
+from support.keys import AUTHORITY, FOREIGN_OPERATOR, NOW, OPERATOR, key
 from support.operator_world import SeededEntropy, World, certification_request
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import (
@@ -210,8 +210,12 @@ class TestTheKeyring:
             check_keyring(dataclasses.replace(keyring, master=b"short"))
 
     def test_production_refuses_test_keys(self, keyring: files.Keyring) -> None:
+        assert not keyring.production
+        root = dataclasses.replace(AUTHORITY.certificate, test=False).signed_by(AUTHORITY.key)
+        real = dataclasses.replace(keyring, authority_certificate=root)
+        assert real.production
         with pytest.raises(TestKeyRefusedError):
-            dataclasses.replace(keyring, production=True).trust()
+            real.trust()
 
     def test_what_is_derived_differs_by_purpose_and_value(self, keyring: files.Keyring) -> None:
         derived = {

@@ -295,3 +295,14 @@ class TestIssuances:
         with pytest.raises(VerificationError):
             take_in(bank.parts.storage, bank.world.keyring.authority_certificate, raw, now=NOW)
         assert bank.ledger().issued == 200_000
+
+
+def test_a_lower_limit_does_not_stop_a_load_that_was_begun(
+    bank: Bank, card: CardDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load may be paid already: its key answers what it answered before."""
+    begin = bank.parts.loads.begin
+    begun = begin(b"k" * 32, card.id, 50_000, NOW)
+    monkeypatch.setattr(bank.parts.loads, "_balance_limit", 100)
+    assert begin(b"k" * 32, card.id, 50_000, NOW) == begun
+    assert problem(lambda: begin(b"l" * 32, card.id, 50_000, NOW)).problem == "limit"
