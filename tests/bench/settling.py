@@ -61,10 +61,12 @@ class Round:
     def _till(self, send: Send, batches: Sequence[Batch], start_line: threading.Barrier) -> None:
         start_line.wait()
         for batch in batches:
-            self._check(send(batch.raw), batch)
+            self.check(send(batch.raw), batch, self._operator)
 
-    def _check(self, raw: bytes, batch: Batch) -> None:
-        answer = parse(DepositAnswer, raw, max_size=MAX_ANSWER_SIZE).verify(self._operator)
+    @staticmethod
+    def check(raw: bytes, batch: Batch, operator: PublicKey) -> None:
+        """Raises RuntimeError unless the operator says that every voucher is SETTLED and credits their whole sum."""
+        answer = parse(DepositAnswer, raw, max_size=MAX_ANSWER_SIZE).verify(operator)
         if (answer.number, answer.batch_hash, answer.credited) != (batch.number, batch.hash, batch.amount):
             raise RuntimeError(f"batch {batch.number}: credited {answer.credited} of {batch.amount} fen")
         if answer.voucher_statuses != (DepositStatus.SETTLED,) * batch.vouchers:

@@ -1,0 +1,186 @@
+"""The benchmark itself: its method, its arithmetic, and a tiny slice of every benchmark whose timing nobody judges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import run
+from bench.airtime import SLOW, TYPICAL, US_PER_BYTE, Traffic
+from bench.report import BOUNDS, missed, table
+from bench.rounds import NoisyError, Ratios, interleave
+from bench.settling import Round
+from bench.sizes import TINY, Rounds
+from bench.vouchers import Batch, Till
+from wallet_core.errors import BadSignatureError
+from wallet_core.keys import SoftwareKey
+from wallet_core.messages import DepositAnswer, DepositStatus, Signed
+from wallet_core.suites import Suite
+
+OPERATOR = SoftwareKey.from_secret(b"operator of the benchmark's test")
+
+
+class Script:
+    """Two callables that take turns and return what they are told."""
+
+    def __init__(self, candidate: Sequence[float], control: Sequence[float]) -> None:
+        self.played = ""
+        self._figures = {"A": iter(candidate), "B": iter(control)}
+
+    def candidate(self, _round: int) -> float:
+        return self._next("A")
+
+    def control(self, _round: int) -> float:
+        return self._next("B")
+
+    def _next(self, who: str) -> float:
+        self.played += who
+        return next(self._figures[who])
+
+    def ratios(self, plan: Rounds) -> Ratios:
+        return interleave(self.candidate, self.control, plan)
+
+
+def test_every_candidate_stands_between_two_controls() -> None:
+    script = Script([80, 90, 85], [100, 100, 100, 100])
+    found = script.ratios(Rounds(3, 0))
+    assert script.played == "BABABAB"
+    assert (found.ratio, found.minimum, found.maximum) == (0.85, 0.8, 0.9)
+    assert (found.candidate, found.control, found.rounds, found.dropped) == (85, 100, 3, 0)
+
+
+def test_a_slow_drift_of_the_machine_is_no_difference() -> None:
+    found = Script([95, 85.5, 77], [100, 90, 81, 73]).ratios(Rounds(3, 0))
+    assert found.minimum == pytest.approx(1, abs=0.001)
+    assert found.maximum == pytest.approx(1, abs=0.001)
+
+
+def test_a_round_whose_control_moved_is_dropped_and_played_again() -> None:
+    found = Script([50, 10, 10, 50], [100, 100, 60, 100, 100]).ratios(Rounds(2, 2))
+    assert (found.ratio, found.rounds, found.dropped) == (0.5, 2, 2)
+
+
+def test_a_machine_that_never_stands_still_gives_no_figure() -> None:
+    with pytest.raises(NoisyError, match="only 0 of 3"):
+        Script([1, 1, 1], [100, 50, 100, 50]).ratios(Rounds(2, 1))
+
+
+def test_the_air_time_of_a_small_tap() -> None:
+    """4 exchanges, 660 bytes, nothing chained: the figures of ISO/IEC 14443 arithmetic done by hand."""
+    traffic = Traffic(((13, 113), (5, 229), (140, 140), (5, 15)), signatures=1)
+    assert [round(traffic.air_ms(kbit), 1) for kbit in US_PER_BYTE] == [58.9, 29.9, 15.3, 8.1]
+    assert traffic.tap_ms(106, TYPICAL) == pytest.approx(10 + 58.94 + 4 * 2 + 160)
+
+
+def test_a_long_answer_goes_in_two_blocks_with_an_acknowledgement_between() -> None:
+    short, long = Traffic(((5, 253),), 0), Traffic(((5, 254),), 0)
+    assert (short.blocks, short.acknowledgements) == (2, 0)
+    assert (long.blocks, long.acknowledgements) == (3, 1)
+    assert long.air_ms(106) - short.air_ms(106) == pytest.approx((1 + 2 * 3) * 0.085 + 0.2)
+
+
+def test_verifications_on_the_card_count() -> None:
+    traffic = Traffic(((5, 5),), signatures=1, verifications=3)
+    assert traffic.tap_ms(106, SLOW) - traffic.air_ms(106) == pytest.approx(10 + 3 + 175 + 3 * 228)
+
+
+def test_a_missed_bound_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    report = {"settle_inproc": {"ratio": 0.59}, "settle_http": {"ratio": 0.5}}
+    assert [str(bound) for bound in missed(report, required=True)] == ["settle_inproc.ratio >= 0.6"]
+    assert run.judge(report) == 1
+    said = capsys.readouterr()
+    assert said.err == "MISSED: settle_inproc.ratio >= 0.6\n"
+    assert said.out == "below the aim: settle_inproc.ratio >= 0.85\nbelow the aim: settle_http.ratio >= 0.6\n"
+
+
+def test_bounds_that_hold_fail_nothing() -> None:
+    assert run.judge({"settle_inproc": {"ratio": 0.85}, "apdu": {"pcsc_overhead_ms": 0.999}}) == 0
+    assert run.judge({"apdu": {"pcsc_overhead_ms": 1.0}}) == 1
+
+
+def test_every_required_figure_has_its_bound() -> None:
+    required = {f"{bound.benchmark}.{bound.figure}" for bound in BOUNDS if bound.required}
+    assert {"settle_inproc.ratio", "settle_http.ratio", "apdu.pcsc_overhead_ms"} <= required
+
+
+class TestAnswersAreNotBelieved:
+    """A round fails on any answer but the one that credits every voucher of its batch."""
+
+    BATCH = Batch(b"raw", bytes(32), 1, vouchers=2, amount=30)
+
+    def checked(self, key: SoftwareKey = OPERATOR, **changes: Any) -> None:
+        fields = {
+            "suite": Suite.ES256,
+            "operator": OPERATOR.public.thumbprint,
+            "payee": Till(0).id,
+            "number": 1,
+            "batch_hash": bytes(32),
+            "credited": 30,
+            "voucher_statuses": (DepositStatus.SETTLED,) * 2,
+        }
+        answer = Signed.sign(DepositAnswer(**(fields | changes)), key).to_bytes()
+        Round.check(answer, self.BATCH, OPERATOR.public)
+
+    def test_the_right_one_is(self) -> None:
+        self.checked()
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"credited": 29},
+            {"number": 2},
+            {"batch_hash": b"\x01" * 32},
+            {"voucher_statuses": (DepositStatus.SETTLED,)},
+            {"voucher_statuses": (DepositStatus.SETTLED, DepositStatus.REVIEW)},
+            {"key": Till(0).key},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_another_is_not(self, changes: dict[str, Any]) -> None:
+        with pytest.raises((RuntimeError, BadSignatureError), match=r"batch 1|does not verify"):
+            self.checked(**changes)
+
+
+def settled(figures: dict[str, Any]) -> None:
+    assert figures["ratio"] > 0
+    assert figures["min"] <= figures["ratio"] <= figures["max"]
+    assert (figures["rounds"], figures["dropped"]) == (1, 0)
+    assert figures["per_s"] > 0
+    assert figures["ceiling_per_s"] > 0
+    assert figures["vouchers"] == 2 * TINY.round_vouchers  # one round to warm up
+
+
+@pytest.mark.parametrize("name", ["settle_inproc", "settle_http"])
+def test_a_tiny_settlement(name: str, tmp_path: Path) -> None:
+    report = json.loads(json.dumps(run.run([name], TINY, tmp_path)))
+    settled(report[name])
+    assert report["machine"]["cores"] >= 1
+    assert "all SETTLED, books balanced" in table(report)
+    assert not list(tmp_path.iterdir())
+
+
+def test_modelled_taps(tmp_path: Path) -> None:
+    report = run.run(["tap_modelled"], TINY, tmp_path)
+    figures = report["tap_modelled"]
+    assert list(figures["scenes"]) == ["known_card", "unknown_card", "unknown_operator", "verified_payee"]
+    assert [scene["exchanges"] for scene in figures["scenes"].values()] == [3, 4, 5, 4]
+    assert {scene["card_signs"] for scene in figures["scenes"].values()} == {1}
+    assert not missed(report, required=True)
+    assert not missed(report, required=False)
+    assert "unknown_operator" in table(report)
+
+
+@pytest.mark.pcsc
+def test_a_few_exchanges_through_pcscd(tmp_path: Path) -> None:
+    report = run.run(["apdu", "tap_overhead"], TINY, tmp_path)
+    figures = report["apdu"]
+    for way in ("in_process", "pcsc"):
+        assert 0 < figures[f"{way}_card_ms"] < figures[f"{way}_ms"]
+        assert 0 < figures[f"{way}_overhead_ms"] <= figures[f"{way}_overhead_p95_ms"]
+    assert report["tap_overhead"]["exchanges"] == 4
+    assert report["tap_overhead"]["raw_ms"] > 0
+    assert "PC/SC" in table(report)
