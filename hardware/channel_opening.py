@@ -20,7 +20,7 @@ from wallet_core.errors import BadSignatureError, MismatchError, OutOfRangeError
 
 from .apdu import CommandApdu, ResponseApdu
 from .secure_channel import (
-    COMMANDS_PROTECTED,
+    ALL_PROTECTED,
     CRYPTOGRAM_SIZE,
     MAC_SIZE,
     SECURE_MESSAGING,
@@ -59,7 +59,7 @@ class HostHandshake:
         return CommandApdu(CLA_GP, INS_INITIALIZE_UPDATE, self._keys.version, 0, self._challenge, ne=256)
 
     def external_authenticate(
-        self, answer: bytes, level: SecurityLevel = COMMANDS_PROTECTED
+        self, answer: bytes, level: SecurityLevel = ALL_PROTECTED
     ) -> tuple[CommandApdu, SecureSession]:
         """Checks the card's answer and returns EXTERNAL AUTHENTICATE (clause 7.1.2) with the session that it opens.
 
@@ -158,7 +158,7 @@ def open_channel(
     send: Callable[[CommandApdu], ResponseApdu],
     keys: StaticKeys,
     host_challenge: bytes,
-    level: SecurityLevel = COMMANDS_PROTECTED,
+    level: SecurityLevel = ALL_PROTECTED,
 ) -> SecureSession:
     """Opens a channel through `send` (plain) and returns the session; give it to `CardConnection.secure`.
 

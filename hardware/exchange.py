@@ -19,7 +19,7 @@ from wallet_core.errors import CardError, CodecError, OutcomeUnknownError, Trans
 
 from .apdu import MAX_EXTENDED_NC, MAX_EXTENDED_NE, MAX_SHORT_NC, MAX_SHORT_NE, CommandApdu, ResponseApdu
 from .atr import card_capabilities
-from .secure_channel import SecureSession
+from .secure_channel import SecureSession, SecurityLevel
 from .status_words import SW, bytes_left, describe, exact_length
 from .transports.base import Transport
 
@@ -193,6 +193,8 @@ class SecureChannel:
 
     def send(self, command: CommandApdu) -> ResponseApdu:
         wrapped = self._session.wrap_command(command)
+        if self._session.level & SecurityLevel.R_MAC and not wrapped.ne:
+            wrapped = replace(wrapped, ne=MAX_SHORT_NE)  # the answer has an R-MAC, if nothing else
         try:
             response = self._inner.send(wrapped)
         except Exception:

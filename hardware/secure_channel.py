@@ -57,9 +57,10 @@ class SecurityLevel(IntFlag):
 
 
 COMMANDS_PROTECTED: Final = SecurityLevel.C_MAC | SecurityLevel.C_DECRYPTION
-"""0x03: commands are authenticated and encrypted; the level of this project's personalisation."""
+"""0x03: commands are authenticated and encrypted, answers are not: no level of this project's cards."""
 ALL_PROTECTED: Final = COMMANDS_PROTECTED | SecurityLevel.R_MAC | SecurityLevel.R_ENCRYPTION
-"""0x33: responses too."""
+"""0x33: answers too; the one level of this project's personalisation. At a level without R-MAC whatever sits between
+host and card could answer in the card's place, with a key of its own to be certified."""
 _LEVELS: Final = frozenset({0x01, 0x03, 0x11, 0x13, 0x33})
 
 

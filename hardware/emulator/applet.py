@@ -117,8 +117,8 @@ def execute(vault: Vault, command: Command, *, secured: bool) -> bytes:
     Raises PurseRefusal, CodecError, CardError, StorageError; PowerLost passes.
     """
     handler, states = TABLE[type(command)]
-    if command.CHANNEL and not secured and not _is_open_policy(vault, command):
-        raise CardError(SW.SECURE_MESSAGING_NOT_SUPPORTED, "this command wants the secure channel")
+    if command.CHANNEL is not secured and (secured or not _is_open_policy(vault, command)):
+        raise CardError(SW.SECURE_MESSAGING_NOT_SUPPORTED, "through the secure channel, or not: each has its way")
     lifecycle = vault.state.lifecycle
     blank_only = isinstance(command, c.StoreData) and command.target is not Store.POLICY
     if lifecycle not in (_BLANK if blank_only else states):

@@ -19,7 +19,7 @@ from hardware.emulator.flash import WornCellError
 from hardware.emulator.vault import Vault
 from hardware.exchange import CHAINING_BIT
 from hardware.instructions import CLA_ISO, CLA_PURSE, Command, Ins
-from hardware.secure_channel import COMMANDS_PROTECTED, SECURE_MESSAGING, SecureSession
+from hardware.secure_channel import ALL_PROTECTED, SECURE_MESSAGING, SecureSession
 from hardware.status_words import SW
 from wallet_core.errors import (
     CardError,
@@ -166,10 +166,9 @@ class CardOs:
             return self._initialize_update(apdu)
         if (apdu.cla, apdu.ins) == (CLA_PURSE | SECURE_MESSAGING, Ins.EXTERNAL_AUTHENTICATE):
             return self._external_authenticate(apdu)
-        secured = bool(apdu.cla & SECURE_MESSAGING)
-        if secured:
-            apdu = self._unwrap(apdu)
-        return applet.execute(self._vault, _parse(apdu), secured=secured)
+        if apdu.cla & SECURE_MESSAGING:
+            return self._secured(apdu)
+        return applet.execute(self._vault, _parse(apdu), secured=False)
 
     def _select(self, apdu: CommandApdu) -> bytes:
         """By full DF name only; what was selected stays so when the name is another (clause 11.2.2)."""
@@ -202,7 +201,7 @@ class CardOs:
         if not self._initialised:
             raise PurseRefusal(Refused.WRONG_STATE, "INITIALIZE UPDATE comes first")
         self._initialised = False
-        if (apdu.p1, apdu.p2) != (COMMANDS_PROTECTED, 0):
+        if (apdu.p1, apdu.p2) != (ALL_PROTECTED, 0):  # without R-MAC a relay could answer in the card's place
             self._close_channel()
             raise CardError(SW.INCORRECT_P1P2)
         try:
@@ -213,14 +212,18 @@ class CardOs:
             raise CardError(SW.SECURE_MESSAGING_OBJECT_WRONG) from exc
         return b""
 
-    def _unwrap(self, apdu: CommandApdu) -> CommandApdu:
-        if self._session is None:
+    def _secured(self, apdu: CommandApdu) -> bytes:
+        """Unwrap, run, wrap the answer; an error word leaves unprotected (clause 6.2.5 of Amendment D)."""
+        session = self._session
+        if session is None:
             raise CardError(SW.SECURE_MESSAGING_NOT_SUPPORTED)
         try:
-            return self._session.unwrap_command(apdu)
+            plain = session.unwrap_command(apdu)
         except VerificationError as exc:
             self._close_channel()
             raise CardError(SW.SECURE_MESSAGING_OBJECT_WRONG) from exc
+        answer = applet.execute(self._vault, _parse(plain), secured=True)
+        return session.wrap_response(ResponseApdu(answer, SW.OK)).data
 
     def _close_channel(self) -> None:
         self._handshake.abandon()

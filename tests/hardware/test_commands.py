@@ -158,7 +158,7 @@ def test_the_specification_lists_these_commands() -> None:
     card_os = {
         "GET RESPONSE": f"00{Ins.GET_RESPONSE:02X}0000",
         "INITIALIZE UPDATE": f"80{Ins.INITIALIZE_UPDATE:02X}kv00",
-        "EXTERNAL AUTHENTICATE": f"84{Ins.EXTERNAL_AUTHENTICATE:02X}0300",
+        "EXTERNAL AUTHENTICATE": f"84{Ins.EXTERNAL_AUTHENTICATE:02X}3300",
     }
     assert listed == own | card_os
     assert {command.INS for command in c.COMMANDS} | {Ins(int(text[2:4], 16)) for text in card_os.values()} == set(Ins)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,7 @@ from hardware.card_like import CardLike
 from hardware.data_objects import Tag
 from hardware.emulator.faults import FaultPlan, Tear
 from hardware.exchange import CardConnection
+from hardware.instructions import Ins
 from hardware.personalisation import CardPapers, block, personalise, terminate
 from hardware.secure_channel import StaticKeys
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
@@ -26,8 +29,9 @@ from wallet_core.errors import (
     Refused,
     UsageError,
 )
-from wallet_core.messages import Request, parse
+from wallet_core.messages import CertificationRequest, Request, Signed, parse
 from wallet_core.purse.state import Lifecycle
+from wallet_core.suites import Suite
 
 CHALLENGE = bytes(range(8))
 
@@ -115,6 +119,64 @@ def test_an_operator_without_the_transport_keys_gets_nowhere(world: World, hand:
     with pytest.raises(BadSignatureError):
         personalise(hand.wallet, lambda _: keys(bytes(8)), CHALLENGE, world.papers, PIN)
     assert hand.flash.snapshot() == before
+
+
+class Relay(Listening):
+    """Between card and host: answers GENERATE KEY PAIR in the card's place, and knows no transport key."""
+
+    def __init__(self, card: CardLike, forge: Callable[[bytes], bytes], level: int | None = None) -> None:
+        super().__init__(card)
+        self._forge, self._level = forge, level
+
+    def transmit(self, command: bytes) -> bytes:
+        if command[1] == Ins.EXTERNAL_AUTHENTICATE and self._level is not None:
+            command = command[:2] + bytes((self._level,)) + command[3:]
+        answer = super().transmit(command)
+        return self._forge(answer) if command[1] == Ins.GENERATE_KEY_PAIR else answer
+
+
+def forged_request(world: World) -> bytes:
+    """What a software key signs for itself over the challenge that any host would send to this card."""
+    key = world.key("of the relay")
+    request = CertificationRequest(
+        suite=Suite.ES256,
+        x=key.public.x,
+        y=key.public.y,
+        subject_class=CertificateClass.HARD_WALLET,
+        challenge=hashlib.sha256(SERIAL).digest(),
+    )
+    return Signed.sign(request, key).to_bytes()
+
+
+FORGERIES: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "plain": lambda forged, _: forged + b"\x90\x00",
+    "with the card's R-MAC": lambda forged, answer: forged + answer[-10:],
+    "padded": lambda forged, answer: forged.ljust(192, b"\0") + answer[-10:],
+    "no data": lambda _, __: b"\x90\x00",
+    "a warning": lambda forged, _: forged + b"\x62\x00",
+    "an error word with data": lambda forged, _: forged + b"\x6a\x80",
+}
+
+
+@pytest.mark.parametrize("level", [None, 0x03, 0x01])
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_relay_gets_no_key_of_its_own_certified(
+    world: World, hand: CardInHand, forgery: str, level: int | None
+) -> None:
+    asked: list[bytes] = []
+
+    def ask(serial: bytes, request: bytes) -> CardPapers:
+        asked.append(request)
+        return world.papers(serial, request)
+
+    hand.connection.close()
+    forged = forged_request(world)
+    relay = Relay(hand.card, lambda answer: FORGERIES[forgery](forged, answer), level)
+    hand.wallet.connection = CardConnection(InProcessTransport(relay))
+    with pytest.raises(BadSignatureError):
+        personalise(hand.wallet, keys, CHALLENGE, ask, PIN)
+    assert asked == [], "the operator was never asked"
+    assert hand.wallet.select().lifecycle is Lifecycle.BLANK
 
 
 def test_papers_that_do_not_fit_do_not_reach_the_card(world: World, hand: CardInHand) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from hardware.data_objects import AID, Fci, Tag
 from hardware.emulator import applet
 from hardware.emulator.card import ATR
 from hardware.instructions import Store
-from hardware.secure_channel import SecurityLevel, StaticKeys
+from hardware.secure_channel import SecureSession, SecurityLevel, StaticKeys
 from hardware.status_words import SW
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from support.cards import LOAD, SERIAL, CardInHand, World, blank_card, make_world, personalised_card
@@ -229,6 +230,11 @@ def test_an_endless_chain_is_refused(hand: CardInHand) -> None:
 # Secure channel
 
 
+def wrapped(session: SecureSession, command: CommandApdu) -> bytes:
+    """The command as the host sends it: with room for the R-MAC."""
+    return replace(session.wrap_command(command), ne=256).to_bytes()
+
+
 def wrong(keys: StaticKeys) -> StaticKeys:
     return StaticKeys(keys.enc, bytes(16), keys.version)
 
@@ -253,13 +259,13 @@ def test_the_answer_to_initialize_update_is_of_this_card_and_fresh(blank: CardIn
 
 @pytest.mark.parametrize(
     ("raw", "word"),
-    [("8050000007" + "00" * 7, "6700"), ("8050090008" + "00" * 8, "6A88"), ("8482030010" + "00" * 16, "6985")],
+    [("8050000007" + "00" * 7, "6700"), ("8050090008" + "00" * 8, "6A88"), ("8482330010" + "00" * 16, "6985")],
 )
 def test_errors_of_the_handshake(blank: CardInHand, raw: str, word: str) -> None:
     assert sw(blank, raw) == word
 
 
-@pytest.mark.parametrize("level", [SecurityLevel.C_MAC, SecurityLevel.C_MAC | SecurityLevel.R_MAC])
+@pytest.mark.parametrize("level", [SecurityLevel(level) for level in (0x01, 0x03, 0x11, 0x13)])
 def test_another_security_level_is_refused(blank: CardInHand, level: SecurityLevel) -> None:
     answer = blank.connection.send(HostHandshake(KEYS, HOST_CHALLENGE).initialize_update()).data
     command, _ = HostHandshake(KEYS, HOST_CHALLENGE).external_authenticate(answer, level)
@@ -267,9 +273,37 @@ def test_another_security_level_is_refused(blank: CardInHand, level: SecurityLev
     assert sw(blank, "84440100") == "6882"
 
 
+def test_the_level_cannot_be_lowered_on_the_way(blank: CardInHand) -> None:
+    """Whoever changes P1 of a genuine EXTERNAL AUTHENTICATE gets no channel, and none is left to go on with."""
+    for p1 in (0x00, 0x01, 0x03, 0x11, 0x13):
+        answer = blank.connection.send(HostHandshake(KEYS, HOST_CHALLENGE).initialize_update()).data
+        command, session = HostHandshake(KEYS, HOST_CHALLENGE).external_authenticate(answer)
+        assert command.p1 == 0x33
+        assert sw(blank, replace(command, p1=p1).to_bytes()) == "6A86"
+        assert sw(blank, command.to_bytes()) == "6985", "the handshake is over"
+        assert sw(blank, wrapped(session, GenerateKeyPair(bytes(32)).to_apdu())) == "6882"
+
+
+def test_answers_through_the_channel_are_authenticated_and_encrypted(blank: CardInHand) -> None:
+    session = open_channel(blank.connection.send, KEYS, HOST_CHALLENGE)
+    data, word = send(blank, wrapped(session, GenerateKeyPair(bytes(32)).to_apdu()))
+    assert (len(data), word) == (192 + 8, "9000")
+    assert len(session.unwrap_response(ResponseApdu(data, 0x9000)).data) == 187
+    data, word = send(blank, session.wrap_command(StoreData(Store.AUDIT_KEY, bytes(16)).to_apdu()).to_bytes())
+    assert (data, word) == (b"", "6108"), "without Le the R-MAC waits for GET RESPONSE"
+    data, word = send(blank, "00C0000008")
+    assert session.unwrap_response(ResponseApdu(data, int(word, 16))) == ResponseApdu(b"", 0x9000)
+
+
+def test_a_command_without_the_channel_s_mark_is_not_heard_through_it(blank: CardInHand) -> None:
+    session = open_channel(blank.connection.send, KEYS, HOST_CHALLENGE)
+    for command in (GetData(Tag.SERIAL), Select(AID)):
+        assert send(blank, wrapped(session, command.to_apdu())) == (b"", "6882")
+
+
 def test_a_short_external_authenticate(blank: CardInHand) -> None:
     blank.connection.send(HostHandshake(KEYS, HOST_CHALLENGE).initialize_update())
-    assert sw(blank, "8482030008" + "00" * 8) == "6700"
+    assert sw(blank, "8482330008" + "00" * 8) == "6700"
 
 
 def test_a_wrong_mac_closes_the_channel(blank: CardInHand) -> None:
@@ -284,7 +318,7 @@ def test_a_wrong_mac_closes_the_channel(blank: CardInHand) -> None:
 
 def test_a_replayed_command_is_refused(blank: CardInHand) -> None:
     session = open_channel(blank.connection.send, KEYS, HOST_CHALLENGE)
-    command = session.wrap_command(StoreData(Store.AUDIT_KEY, bytes(16)).to_apdu()).to_bytes()
+    command = wrapped(session, StoreData(Store.AUDIT_KEY, bytes(16)).to_apdu())
     assert sw(blank, command) == "9000"
     assert sw(blank, command) == "6988"
 
@@ -316,13 +350,13 @@ def test_a_wrapped_command_may_be_chained(blank: CardInHand) -> None:
     session = open_channel(blank.connection.send, KEYS, HOST_CHALLENGE)
     command = session.wrap_command(StoreData(Store.AUDIT_KEY, bytes(16)).to_apdu())
     assert sw(blank, CommandApdu(0x94, command.ins, command.p1, 0, command.data[:20]).to_bytes()) == "9000"
-    assert sw(blank, CommandApdu(0x84, command.ins, command.p1, 0, command.data[20:]).to_bytes()) == "9000"
+    assert sw(blank, CommandApdu(0x84, command.ins, command.p1, 0, command.data[20:], 256).to_bytes()) == "9000"
 
 
 def test_a_terminated_card_opens_no_channel(world: World, hand: CardInHand) -> None:
     session = open_channel(hand.connection.send, KEYS, HOST_CHALLENGE)
-    assert sw(hand, session.wrap_command(CommandApdu(0x80, 0xE6, 0, 0)).to_bytes()) == "9000"
-    assert sw(hand, session.wrap_command(CommandApdu(0x80, 0xE6, 0, 0)).to_bytes()) == "9000", "again"
+    assert sw(hand, wrapped(session, CommandApdu(0x80, 0xE6, 0, 0))) == "9000"
+    assert sw(hand, wrapped(session, CommandApdu(0x80, 0xE6, 0, 0))) == "9000", "again"
     hand.tap()
     with pytest.raises(MismatchError, match="6985"):
         open_channel(hand.connection.send, KEYS, HOST_CHALLENGE)

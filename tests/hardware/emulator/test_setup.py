@@ -238,6 +238,7 @@ def test_an_active_card_takes_no_objects_but_a_policy(world: World) -> None:
     with refused(hand, Refused.WRONG_STATE):
         hand.wallet.run(GenerateKeyPair(CHALLENGE))
     store(hand, Store.POLICY, world.signed_policy(version=2))
+    hand.connection.plain()
     assert hand.wallet.select().policy_version == 2
 
 
