@@ -20,7 +20,7 @@ from server.storage.protocol import Reader, Storage, Writer
 from server.storage.records import BatchRecord, TillRecord, batch_key
 from wallet_core.certificates import Certificate
 from wallet_core.cose import Sign1
-from wallet_core.ids import HASH_SIZE, short
+from wallet_core.ids import short
 from wallet_core.keys import Signer
 from wallet_core.messages import DepositBatch, Signed, parse
 from wallet_core.messages.deposit import MAX_BATCH_SIZE
@@ -58,9 +58,7 @@ class SettlementService:
         """
         signed = parse(DepositBatch, raw, max_size=MAX_BATCH_SIZE)
         batch = signed.message
-        batch_hash = Sign1.from_bytes(
-            raw, max_size=MAX_BATCH_SIZE
-        ).hash  # of the bytes that came: not encoded once more
+        batch_hash = Sign1.from_bytes(raw, max_size=MAX_BATCH_SIZE).hash  # as it came: not encoded once more
         with self._storage.reading() as tx:
             till = tx.till(batch.payee)
             if till is None:
@@ -164,7 +162,3 @@ def _report(deposit: Deposit, verdicts: Verdicts) -> None:
         credited=verdicts.credited,
         statuses={status.name: count for status, count in Counter(verdicts.statuses).items()},
     )
-
-
-FIRST_PREVIOUS = bytes(HASH_SIZE)
-"""`previous` of a till's first batch."""
