@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from bench import run
 from bench.airtime import SLOW, TYPICAL, US_PER_BYTE, Traffic
+from bench.neighbours import Usage, usage
 from bench.report import BOUNDS, missed, table
 from bench.rounds import NoisyError, Ratios, interleave
 from bench.settling import Round
@@ -21,15 +25,22 @@ from wallet_core.keys import SoftwareKey
 from wallet_core.messages import DepositAnswer, DepositStatus, Signed
 from wallet_core.suites import Suite
 
+# Burns a quarter of a second of processor time, says so and waits.
+BUSY = "import time\nwhile time.process_time() < 0.25: pass\nprint('x', flush=True)\ntime.sleep(60)"
 OPERATOR = SoftwareKey.from_secret(b"operator of the benchmark's test")
 
 
 class Script:
-    """Two callables that take turns and return what they are told."""
+    """Two callables that take turns and return what they are told, on a machine whose clock ticks once a round.
 
-    def __init__(self, candidate: Sequence[float], control: Sequence[float]) -> None:
+    `elsewhere`: cores that others keep busy in each round, 0 unless given.
+    """
+
+    def __init__(self, candidate: Sequence[float], control: Sequence[float], elsewhere: Sequence[float] = ()) -> None:
         self.played = ""
         self._figures = {"A": iter(candidate), "B": iter(control)}
+        self._elsewhere = iter(elsewhere)
+        self._usage = Usage(0, 0, 0)
 
     def candidate(self, _round: int) -> float:
         return self._next("A")
@@ -41,32 +52,60 @@ class Script:
         self.played += who
         return next(self._figures[who])
 
-    def ratios(self, plan: Rounds) -> Ratios:
-        return interleave(self.candidate, self.control, plan)
+    def watch(self) -> Usage:
+        """After each control; we ourselves use two cores."""
+        seen, others = self._usage, next(self._elsewhere, 0)
+        self._usage = Usage(seen.wall + 1, seen.everybody + 2 + others, seen.ours + 2)
+        return seen
+
+    def ratios(self, count: int, spare: int = 0) -> Ratios:
+        return interleave(self.candidate, self.control, Rounds(count, min(count, 2), spare), self.watch)
 
 
 def test_every_candidate_stands_between_two_controls() -> None:
     script = Script([80, 90, 85], [100, 100, 100, 100])
-    found = script.ratios(Rounds(3, 0))
+    found = script.ratios(3)
     assert script.played == "BABABAB"
     assert (found.ratio, found.minimum, found.maximum) == (0.85, 0.8, 0.9)
     assert (found.candidate, found.control, found.rounds, found.dropped) == (85, 100, 3, 0)
 
 
 def test_a_slow_drift_of_the_machine_is_no_difference() -> None:
-    found = Script([95, 85.5, 77], [100, 90, 81, 73]).ratios(Rounds(3, 0))
+    found = Script([95, 85.5, 77], [100, 90, 81, 73]).ratios(3)
     assert found.minimum == pytest.approx(1, abs=0.001)
     assert found.maximum == pytest.approx(1, abs=0.001)
 
 
 def test_a_round_whose_control_moved_is_dropped_and_played_again() -> None:
-    found = Script([50, 10, 10, 50], [100, 100, 60, 100, 100]).ratios(Rounds(2, 2))
+    found = Script([50, 10, 10, 50], [100, 100, 60, 100, 100]).ratios(2, spare=2)
     assert (found.ratio, found.rounds, found.dropped) == (0.5, 2, 2)
+
+
+def test_a_round_with_a_busy_neighbour_is_dropped_and_played_again() -> None:
+    found = Script([50, 90, 50], [100] * 4, elsewhere=[0, 0.3, 0]).ratios(2, spare=1)
+    assert (found.ratio, found.rounds, found.dropped) == (0.5, 2, 1)
+
+
+def test_fewer_rounds_than_wanted_are_told() -> None:
+    found = Script([50, 50, 90, 90], [100] * 5, elsewhere=[0, 0, 1, 1]).ratios(3, spare=1)
+    assert (found.ratio, found.rounds, found.dropped) == (0.5, 2, 2)
+
+
+def test_own_work_is_nobody_elses() -> None:
+    before = usage()
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.read(1)  # it has burnt its time and is alive
+        after = usage()
+        child.kill()
+    assert after.ours - before.ours >= 0.2
+    assert after.everybody - before.everybody >= after.ours - before.ours - 0.05
+    assert Usage(2, 5, 3).elsewhere_since(Usage(1, 4, 2.5)) == pytest.approx(0.5 - 2 / os.sysconf("SC_CLK_TCK"))
 
 
 def test_a_machine_that_never_stands_still_gives_no_figure() -> None:
     with pytest.raises(NoisyError, match="only 0 of 3"):
-        Script([1, 1, 1], [100, 50, 100, 50]).ratios(Rounds(2, 1))
+        Script([1, 1, 1], [100, 50, 100, 50]).ratios(2, spare=1)
 
 
 def test_the_air_time_of_a_small_tap() -> None:

@@ -1,8 +1,8 @@
 """Interleaved rounds, B A B A B: every run of the candidate (A) stands between two runs of its control (B).
 
 Only ratios of one run count: a shared machine drifts, and it moves both. A round's ratio is the candidate's figure over
-the mean of its two neighbours; a round whose neighbours differ by more than 15 % is dropped and played again.
-Reported: median, minimum and maximum of the ratios that are left.
+the mean of its two neighbours. A round is dropped and played again when its controls differ by more than 15 %, or when
+others kept more than a tenth of a core busy. Reported: median, minimum and maximum of the ratios that are left.
 """
 
 from __future__ import annotations
@@ -10,12 +10,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from bench.neighbours import Usage, usage
 from bench.sizes import Rounds
 
 
 class NoisyError(Exception):
     """The machine was too unsteady to give a figure."""
+
+
+class Watch(Protocol):
+    """Tells what the machine has done so far."""
+
+    def __call__(self) -> Usage: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +49,25 @@ class Ratios:
         }
 
 
-def interleave(candidate: Callable[[int], float], control: Callable[[int], float], plan: Rounds) -> Ratios:
-    """Play `plan.count` steady rounds; both callables get the number of the round and return a rate or a time.
+def interleave(
+    candidate: Callable[[int], float], control: Callable[[int], float], plan: Rounds, watch: Watch = usage
+) -> Ratios:
+    """Play until `plan.count` rounds were steady; both callables get the number of the round, return a rate or a time.
 
     What prepares a round is no part of its figure: the callables time themselves. Raises NoisyError when
-    `plan.count + plan.spare` rounds did not bring enough steady ones.
+    `plan.count + plan.spare` rounds did not bring `plan.least` steady ones.
     """
     kept: list[tuple[float, float]] = []
-    before = control(0)
+    before, seen = control(0), watch()
     number = 0
     while len(kept) < plan.count and number < plan.count + plan.spare:
         figure = candidate(number)
-        after = control(number + 1)
+        after, now = control(number + 1), watch()
         middle = (before + after) / 2
-        if abs(after - before) <= plan.max_drift * middle:
+        if abs(after - before) <= plan.max_drift * middle and now.elsewhere_since(seen) <= plan.max_elsewhere:
             kept.append((figure, middle))
-        before, number = after, number + 1
-    if len(kept) < plan.count:
+        before, seen, number = after, now, number + 1
+    if len(kept) < plan.least:
         raise NoisyError(f"only {len(kept)} of {number} rounds were steady; run again on a quieter machine")
     ratios = [figure / middle for figure, middle in kept]
     return Ratios(

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """`count` steady rounds are wanted, `spare` more are tried; `max_drift`: how far a control may move in a round."""
+    """`count` steady rounds are wanted, `least` must be, `spare` more are tried.
+
+    `max_drift`: how far apart the two controls of a round may be, as a part of their mean; `max_elsewhere`: how many
+    cores others may keep busy meanwhile.
+    """
 
     count: int
+    least: int
     spare: int
     max_drift: float = 0.15
+    max_elsewhere: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,10 @@ class Sizes:
         return self.tills * self.batches * self.vouchers
 
 
-FULL = Sizes(Rounds(7, 5), tills=4, batches=10, vouchers=1000, cards=4000, tap=Rounds(7, 5), taps=40, exchanges=1000)
-QUICK = Sizes(Rounds(3, 4), tills=4, batches=4, vouchers=1000, cards=2000, tap=Rounds(3, 4), taps=20, exchanges=300)
-TINY = Sizes(
-    Rounds(1, 0, 10.0), tills=2, batches=2, vouchers=40, cards=16, tap=Rounds(1, 0, 10.0), taps=2, exchanges=10
-)
+_ANY = Rounds(count=1, least=1, spare=0, max_drift=10, max_elsewhere=1000)
+_FEW = Rounds(count=3, least=1, spare=4)
+_FULL = Rounds(count=7, least=5, spare=6)
+
+FULL = Sizes(settle=_FULL, tills=4, batches=10, vouchers=1000, cards=4000, tap=_FULL, taps=100, exchanges=1000)
+QUICK = Sizes(settle=_FEW, tills=4, batches=4, vouchers=1000, cards=2000, tap=_FEW, taps=40, exchanges=300)
+TINY = Sizes(settle=_ANY, tills=2, batches=2, vouchers=40, cards=16, tap=_ANY, taps=2, exchanges=10)
