@@ -128,3 +128,15 @@ def test_shared_values_do_not_unfold() -> None:
         bomb = bytes.fromhex("d81c82") + bomb + bytes.fromhex("d81d") + codec.encode(level)
     with pytest.raises(NotCanonicalError):
         codec.decode(bomb, max_size=1024)
+
+
+@pytest.mark.parametrize("containers", range(8))
+@pytest.mark.parametrize("head", ["81", "a100"])
+def test_how_deep_an_item_may_lie(containers: int, head: str) -> None:
+    """Messages nest three deep (claims, cnf, COSE_Key); one level more is the limit."""
+    data = bytes.fromhex(head) * containers + b"\x00"
+    if containers < 5:
+        assert codec.encode(codec.decode(data, max_size=64)) == data
+        return
+    with pytest.raises(NotCanonicalError):
+        codec.decode(data, max_size=64)

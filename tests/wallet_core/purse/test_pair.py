@@ -1,4 +1,4 @@
-"""Random payments between an operator's purse and two cards over a lossy, repeating terminal keep the invariants.
+"""Random payments between an operator's purse, a card and a merchant's purse over a lossy, repeating terminal keep the invariants.
 
 Messages pile up; any of them is delivered at any time, to anyone, any number of times. A dict of balances is the model.
 I1 to I6 and I8 are those of docs/spec/transfer.md, as far as purses without grants go.
@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.keys import CARD, OPERATOR_PURSE, OTHER_CARD
+from support.keys import CARD, MERCHANT_PURSE, OPERATOR_PURSE
 from support.purses import OPEN_POLICY, UNLIMITED, Purse
-from wallet_core.certificates import CertificateClass
 from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.messages import Request, SpendMode, Voucher, parse
 from wallet_core.purse import control
@@ -45,7 +44,7 @@ class Terminal:
 
     def __init__(self, mode: SpendMode) -> None:
         policy = replace(SMALL, mode=mode)
-        self.purses = [Purse(OPERATOR_PURSE, UNLIMITED), Purse(CARD, policy), Purse(OTHER_CARD, policy)]
+        self.purses = [Purse(OPERATOR_PURSE, UNLIMITED), Purse(CARD, policy), Purse(MERCHANT_PURSE, policy)]
         for purse, share in zip(self.purses, (ISSUED - 1_400, 800, 600), strict=True):
             purse.endow(share)
         self.requests: list[bytes] = []
@@ -110,8 +109,7 @@ class Terminal:
         voucher = self.vouchers[-1 - a % len(self.vouchers)]
         signed = parse(Voucher, voucher)
         payee = self.owner(signed.message.payee, b)
-        operator = signed.message.payer == OPERATOR_PURSE.id
-        payer_class = CertificateClass.OPERATOR_PURSE if operator else CertificateClass.HARD_WALLET
+        payer_class = next(p for p in self.purses if p.id == signed.message.payer).party.certificate.subject_class
         if self.repeated("collect", payee, lambda: payee.collect(voucher, payer_class)) is not None:
             self.balances[payee.id] += self.in_flight.pop(signed.hash, 0)
             assert self.outcomes.setdefault(signed.message.request_hash, EntryState.COLLECTED) is EntryState.COLLECTED

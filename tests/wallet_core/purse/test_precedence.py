@@ -98,7 +98,14 @@ def collect(case: Case) -> Any:
         signed = Signed.sign(LOAD_REQUEST, CARD.key).to_bytes()
         entry = Entry(EntryState.OPEN, LOAD_REQUEST.k, LOAD_REQUEST.amount, LOAD_REQUEST.hash, signed)
         case.has(table=(entry, *case.state.table[1:]))
-    return receive.collect(case.state, CARD.id, case.voucher, payer_class=case.payer_class, verify_payer=case.verify)
+    return receive.collect(
+        case.state,
+        CARD.id,
+        case.voucher,
+        own_class=CertificateClass.HARD_WALLET,
+        payer_class=case.payer_class,
+        verify_payer=case.verify,
+    )
 
 
 def refuse(case: Case) -> Any:
@@ -157,6 +164,7 @@ REQUEST_FAULTS: dict[Refused, Fault] = {
 COLLECT: dict[Refused, Fault] = {
     R.WRONG_STATE: lambda case: case.has(lifecycle=Lifecycle.TERMINATED),
     R.WRONG_PURSE: lambda case: case.comes(voucher=replace(case.voucher, payee=MERCHANT_PURSE.id)),
+    R.PAYEE_CLASS: lambda case: case.comes(payer_class=CertificateClass.HARD_WALLET),
     R.CERTIFICATE: lambda case: case.unverifiable.add(R.CERTIFICATE),
     R.SIGNATURE: lambda case: case.unverifiable.add(R.SIGNATURE),
     R.REQUEST_CLOSED: lambda case: case.has(table=FULL_TABLE),

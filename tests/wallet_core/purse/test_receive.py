@@ -67,7 +67,7 @@ def test_a_load(operator: Purse, card: Purse) -> None:
     assert card.state.open_amount == 0
 
 
-@pytest.mark.parametrize("payer_class", [one for one in CertificateClass if one.is_purse])
+@pytest.mark.parametrize("payer_class", [OPERATOR, CertificateClass.MERCHANT_PURSE])
 def test_only_the_operators_money_counts_as_acknowledged(
     operator: Purse, card: Purse, payer_class: CertificateClass
 ) -> None:
@@ -80,6 +80,24 @@ def test_only_the_operators_money_counts_as_acknowledged(
 def test_who_has_no_purse_cannot_pay(operator: Purse, card: Purse, payer_class: CertificateClass) -> None:
     voucher = operator.pay(card.ask(operator, 700))
     assert refused(card, card.collect, voucher, payer_class) is Refused.CERTIFICATE
+
+
+def test_a_card_takes_nothing_from_a_card(operator: Purse, card: Purse) -> None:
+    """By its class and not by a policy: the Request stays open for whoever may answer it, or is refused."""
+    assert card.policy.payee_classes >> WALLET & 1, "the policy would let it be"
+    request = card.ask(operator, 700)
+    voucher = operator.pay(request)
+    assert refused(card, card.collect, voucher, WALLET) is Refused.PAYEE_CLASS
+    card.state = replace(card.state, lifecycle=Lifecycle.BLOCKED)
+    assert refused(card, card.collect, voucher, WALLET) is Refused.PAYEE_CLASS
+    card.refuse(parse(Request, request).hash)
+
+
+@pytest.mark.parametrize("payer_class", [one for one in CertificateClass if one.is_purse])
+def test_a_merchants_purse_takes_value_from_every_purse(operator: Purse, payer_class: CertificateClass) -> None:
+    merchant = Purse(MERCHANT_PURSE)
+    merchant.collect(operator.pay(merchant.ask(operator, 700)), payer_class)
+    assert merchant.state.balance == 700
 
 
 def test_the_same_question_is_the_same_request(operator: Purse, card: Purse) -> None:
