@@ -167,7 +167,7 @@ class Refused(IntEnum):
     STALE = 0x69E1  # n is not the next counter and no slot holds this Request
     SLOTS_FULL = 0x6A84  # no free slot (or no free entry in the table of Requests)
     COUNTERS_EXHAUSTED = 0x69EF  # n or k has reached its last value
-    PAYEE_CLASS = 0x69E7  # the policy does not let this purse pay this class of payee
+    PAYEE_CLASS = 0x69E7  # this class of payer may not pay this class of payee
     PAYEE_UNVERIFIED = 0x69E9  # above the threshold the Request must be signed and certified
     CERTIFICATE = 0x69EB  # a certificate does not verify here
     SIGNATURE = 0x69EA  # a signature does not verify here

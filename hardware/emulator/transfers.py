@@ -21,6 +21,7 @@ from hardware.commands import (
     ResendOpenRequest,
 )
 from hardware.emulator.vault import SUITE, Vault
+from hardware.instructions import Store
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import BadSignatureError, PurseRefusal, Refused
 from wallet_core.messages import Request, Signed, Voucher, parse
@@ -140,8 +141,16 @@ def collect(vault: Vault, command: Collect) -> bytes:
             raise PurseRefusal(Refused.CERTIFICATE, "the certificate is not the payer's, or of another epoch")
         _check_signature(signed, payer)
 
+    own = vault.certificate(Store.PURSE_CERTIFICATE)
+    if own is None:
+        raise PurseRefusal(Refused.WRONG_STATE, "this card is no purse yet")
     decision = receive.collect(
-        vault.state, vault.purse_id, signed.message, payer_class=payer.subject_class, verify_payer=verify
+        vault.state,
+        vault.purse_id,
+        signed.message,
+        own_class=own.subject_class,
+        payer_class=payer.subject_class,
+        verify_payer=verify,
     )
     if isinstance(decision, receive.StoredAnswer):
         return decision.answer

@@ -92,7 +92,13 @@ class Purse:
 
     def collect(self, voucher: bytes, payer_class: CertificateClass) -> bytes:
         """COLLECT of a voucher whose certificate has this class."""
-        decision = receive.collect(self.state, self.id, parse(Voucher, voucher).message, payer_class=payer_class)
+        decision = receive.collect(
+            self.state,
+            self.id,
+            parse(Voucher, voucher).message,
+            own_class=self.party.certificate.subject_class,
+            payer_class=payer_class,
+        )
         if isinstance(decision, receive.StoredAnswer):
             return decision.answer
         receipt = Signed.sign(decision.receipt, self.party.key).to_bytes()

@@ -125,6 +125,7 @@ def collect(
     purse_id: bytes,
     voucher: Voucher,
     *,
+    own_class: CertificateClass,
     payer_class: CertificateClass,
     verify_payer: Callable[[], None] | None = None,
 ) -> StoredAnswer | Credit:
@@ -133,6 +134,9 @@ def collect(
     `verify_payer` does that and raises PurseRefusal CERTIFICATE or SIGNATURE; None means that the caller has done it.
     The stored Request fixes payer, counter and amount. A load by the operator counts as acknowledged inflow at
     once. Works in ACTIVE and BLOCKED: what was requested may always be finished.
+
+    A hard wallet takes value from operator's and merchants' purses only, whatever a policy says: below its payee
+    threshold a card does not look at whom it pays, so card to card must end here (PAYEE_CLASS).
     """
     if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
         raise PurseRefusal(Refused.WRONG_STATE, "the purse cannot collect in this state")
@@ -143,6 +147,8 @@ def collect(
         raise PurseRefusal(Refused.WRONG_PURSE, "the voucher is made out to another payee")
     if not payer_class.is_purse:
         raise PurseRefusal(Refused.CERTIFICATE, f"a {payer_class.name} is no purse and cannot pay")
+    if own_class is CertificateClass.HARD_WALLET is payer_class:
+        raise PurseRefusal(Refused.PAYEE_CLASS, "a card takes no value from another card")
     if verify_payer is not None:
         verify_payer()
     index, entry = _by_hash(state, voucher.request_hash)

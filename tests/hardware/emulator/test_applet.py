@@ -383,12 +383,14 @@ def test_what_does_not_verify_is_not_credited(world: World, hand: CardInHand) ->
     stranger = world.party("stranger", CertificateClass.OPERATOR_PURSE)
     old = certify(world.operator.key, world.operator_purse.key, CertificateClass.OPERATOR_PURSE, epoch=2)
     till = certify(world.operator.key, world.operator_purse.key, CertificateClass.TILL)
+    foreign = certify(FOREIGN_OPERATOR.key, world.operator_purse.key, CertificateClass.OPERATOR_PURSE)
     for changed, reason in (
         ((voucher[:-1] + bytes((voucher[-1] ^ 1,)), payer, operator), Refused.SIGNATURE),
         ((voucher, stranger.certificate.to_bytes(), operator), Refused.CERTIFICATE),
         ((voucher, old.to_bytes(), operator), Refused.CERTIFICATE),
         ((voucher, till.to_bytes(), operator), Refused.CERTIFICATE),
-        ((voucher, FOREIGN_CARD.certificate.to_bytes(), FOREIGN_OPERATOR.certificate.to_bytes()), Refused.CERTIFICATE),
+        ((voucher, foreign.to_bytes(), FOREIGN_OPERATOR.certificate.to_bytes()), Refused.CERTIFICATE),
+        ((voucher, FOREIGN_CARD.certificate.to_bytes(), FOREIGN_OPERATOR.certificate.to_bytes()), Refused.PAYEE_CLASS),
         (world.voucher_for(request, amount=2_000), Refused.REQUEST_CLOSED),
         (world.voucher_for(request, n=3), Refused.REQUEST_CLOSED),
         (world.voucher_for(request, k=9), Refused.REQUEST_CLOSED),
@@ -400,6 +402,24 @@ def test_what_does_not_verify_is_not_credited(world: World, hand: CardInHand) ->
         with refused(hand, reason):
             hand.wallet.collect(*changed)
     hand.wallet.collect(voucher, payer, operator)
+
+
+def test_a_card_takes_nothing_from_another_card(world: World, hand: CardInHand) -> None:
+    """A card pays whomever it does not look at, below its threshold; the other card does not take it."""
+    friend = world.party("friend", CertificateClass.HARD_WALLET)
+    request = hand.wallet.request(friend.id, 1, 1, 1_000, world.digest("order"))
+    with refused(hand, Refused.PAYEE_CLASS):
+        hand.wallet.collect(*world.voucher_for(request, friend))
+    hand.wallet.refuse(parse(Request, request).hash)
+    assert hand.wallet.select().balance == LOAD
+
+
+def test_a_merchants_purse_takes_the_value_of_a_card(world: World) -> None:
+    hand = personalised_card(world, profile="merchant-sam")
+    friend = world.party("friend", CertificateClass.HARD_WALLET)
+    request = hand.wallet.request(friend.id, 1, 1, 1_000, world.digest("order"))
+    hand.wallet.collect(*world.voucher_for(request, friend))
+    assert hand.wallet.select().balance == 1_000
 
 
 def test_a_refused_request_is_never_credited(world: World, hand: CardInHand) -> None:

@@ -18,6 +18,7 @@ from wallet_core.money import MAX_MINOR_UNITS
 from wallet_core.purse.state import TABLE_SIZE, Entry, EntryState, Lifecycle
 
 OPERATOR, WALLET = CertificateClass.OPERATOR_PURSE, CertificateClass.HARD_WALLET
+MERCHANT = CertificateClass.MERCHANT_PURSE
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_a_load(operator: Purse, card: Purse) -> None:
     assert card.state.open_amount == 0
 
 
-@pytest.mark.parametrize("payer_class", [OPERATOR, CertificateClass.MERCHANT_PURSE])
+@pytest.mark.parametrize("payer_class", [OPERATOR, MERCHANT])
 def test_only_the_operators_money_counts_as_acknowledged(
     operator: Purse, card: Purse, payer_class: CertificateClass
 ) -> None:
@@ -257,7 +258,7 @@ def test_a_voucher_that_does_not_answer_its_request(operator: Purse, card: Purse
     """Who pays, at which counter, how much: all is what was asked, or nothing is credited."""
     voucher = parse(Voucher, operator.pay(card.ask(operator, 700))).message
     posing = Signed.sign(replace(voucher, **changes), OTHER_CARD.key).to_bytes()
-    assert refused(card, card.collect, posing, WALLET) is Refused.REQUEST_CLOSED
+    assert refused(card, card.collect, posing, MERCHANT) is Refused.REQUEST_CLOSED
 
 
 def test_a_voucher_for_another_purse(operator: Purse, card: Purse) -> None:
