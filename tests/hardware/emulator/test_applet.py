@@ -233,6 +233,8 @@ def test_a_stored_voucher_needs_no_payee(world: World, hand: CardInHand) -> None
     voucher = hand.wallet.pay(request.to_payload())
     signed, certificate, _ = world.signed_by_till(request)
     assert hand.wallet.pay_verified(signed, certificate, FOREIGN_OPERATOR.certificate.to_bytes()) == voucher
+    rubbish = bytes(len(certificate))
+    assert hand.wallet.pay_verified(signed, rubbish, rubbish) == voucher, "a stored answer comes before all reasons"
 
 
 # PIN ----------------------------------------------------------------------------------------------------------------
@@ -372,6 +374,8 @@ def test_a_load_sent_again_is_credited_once(world: World, hand: CardInHand) -> N
     assert hand.wallet.collect(*voucher) == receipt
     unsigned = voucher[0][:-1] + bytes((voucher[0][-1] ^ 1,))
     assert hand.wallet.collect(unsigned, *voucher[1:]) == receipt, "the same payload is the same voucher"
+    rubbish = bytes(len(voucher[1]))
+    assert hand.wallet.collect(voucher[0], rubbish, rubbish) == receipt, "a stored answer comes before all reasons"
     assert hand.flash.snapshot() == snapshot
     totals = hand.wallet.totals()
     assert (totals.total_in, totals.in_acked) == (LOAD + 1_000, LOAD + 1_000)
