@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from hardware.data_objects import Tag
-from hardware.emulator.flash import Outcome, Power
+from hardware.emulator.flash import Outcome, Power, WornCellError
 from hardware.emulator.memory import CARD_LAYOUT
+from hardware.emulator.record import CardRecord
 from hardware.instructions import SIGNED_VOUCHER_SIZE
 from hardware.status_words import SW
 from support.cards import LOAD, PIN, CardInHand, World, make_world, personalised_card
@@ -119,3 +120,24 @@ def test_beyond_all_bounds_a_frozen_card_still_signs_nothing_new_at_a_counter(
         else:
             worn(lambda: hand.wallet.pay(world.till_request(before, 100, k=2).to_payload()))
     assert len(answers) == 1
+
+
+def test_a_payment_whose_seal_is_worn_is_no_payment_in_ram_either(world: World, hand: CardInHand) -> None:
+    """The commit fails at its very last cell: SELECT in the same power session shows what the memory says."""
+    before = hand.wallet.select()
+    request = world.till_request(before, 6_800)
+    vault = hand.card.vault
+    assert vault is not None
+    written = vault.memory.commit
+
+    def fails(record: CardRecord) -> None:
+        raise WornCellError("a cell does not keep what is programmed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vault.memory, "commit", fails)
+        worn(lambda: hand.wallet.pay(request.to_payload()))
+    assert vault.memory.commit == written
+    assert hand.wallet.select() == before
+    voucher = hand.wallet.pay(request.to_payload())
+    assert hand.wallet.pay(request.to_payload()) == voucher
+    assert hand.tap().balance == before.balance - 6_800, "debited once"
