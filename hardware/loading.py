@@ -27,7 +27,7 @@ from wallet_core.purse.state import Lifecycle
 
 from .data_objects import Fci
 from .driver import HardWallet
-from .operator_client import LoadOrder, OperatorClient, StaleCounterError
+from .operator_client import LoadOrder, OperatorClient, PaidLoad, StaleCounterError
 
 SETTLED: Final = "load-settled"  # paid by another Request of this card
 MOVES: Final = 8  # how often the operator's purse may move on between its answer and our Request
@@ -127,41 +127,42 @@ def _one_load(
 ) -> None:
     """One load from its beginning, or from wherever it was interrupted; the intent ends with it.
 
-    A definite no, of the card or of the server, ends the intent too: then no value has moved and no Request is open.
+    A definite no before the server has paid, of the card or of the server, ends the intent too: then no value has moved
+    and no Request is open. After it the intent stays, whatever goes wrong: the next run has to know that it is paid.
     """
     try:
         order = server.begin_load(card, intent.amount, intent.key)
-        if order.load not in done:
-            _transfer(wallet, server, order, card, intent.amount)
+        paid = None if order.load in done else _pay(wallet, server, order, intent.amount)
     except ServerUnreachableError:
         raise
     except (PurseRefusal, SettlementError):
         intents.end(card)
         raise
+    if paid is not None:
+        server.hand_in(wallet.collect(paid.voucher, paid.payer_certificate, paid.operator_certificate))
+    elif order.load not in done:
+        _finish_paid(wallet, server, card)
     intents.end(card)
 
 
-def _transfer(wallet: HardWallet, server: OperatorClient, order: LoadOrder, card: bytes, amount: int) -> None:
+def _pay(wallet: HardWallet, server: OperatorClient, order: LoadOrder, amount: int) -> PaidLoad | None:
+    """The server's payment of this load; None when it had paid an earlier Request of this card."""
     epoch, n = order.epoch, order.n
     signed = _open_request(wallet, order)
     for _ in range(MOVES):
         signed = signed or wallet.request(order.payer, epoch, n, amount, order.order_hash)
         try:
-            paid = server.pay_load(order.load, signed)
+            return server.pay_load(order.load, signed)
         except ServerUnreachableError:
             raise
         except SettlementError as refused:
             # The server does not pay this Request: give its headroom back.
             wallet.refuse(parse(Request, signed).hash)
             if refused.problem == SETTLED:  # an earlier Request was paid after all
-                _finish_paid(wallet, server, card)
-                return
+                return None
             if not isinstance(refused, StaleCounterError):
                 raise
             epoch, n, signed = refused.epoch, refused.n, None
-            continue
-        server.hand_in(wallet.collect(paid.voucher, paid.payer_certificate, paid.operator_certificate))
-        return
     raise SettlementError(
         "the operator's purse moved on each time", problem="stale-counter", next_step="Try again in a moment."
     )

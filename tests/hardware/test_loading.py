@@ -213,6 +213,24 @@ def test_more_than_the_card_may_hold_is_refused_and_forgotten(desk: Desk) -> Non
     assert desk.load(50_000) == 100_000
 
 
+def test_a_receipt_that_the_server_refuses_is_no_reason_to_load_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has paid and the card is credited: the load stays this one until its Receipt is taken."""
+
+    def refuses(_: bytes) -> None:
+        raise SettlementError("not now", problem="not-found")
+
+    card = desk.hand.tap().purse_id
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.server, "hand_in", refuses)
+        with pytest.raises(SettlementError):
+            load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    assert desk.intents.open(card) is not None
+    assert desk.load() == AMOUNT
+    assert desk.is_clean(AMOUNT)
+
+
 def test_what_the_server_refuses_leaves_nothing_open(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(SettlementError) as caught:
         desk.load(100_001)
