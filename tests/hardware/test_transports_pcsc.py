@@ -61,7 +61,9 @@ def test_the_readers_and_their_cards(stack: PrivatePcscd, inside: InReader) -> N
     first, second = list_readers()
     assert (first.name, first.has_card, first.atr) == (FIRST, True, ATR)
     assert (second.name, second.has_card, second.atr) == (SECOND, False, b"")
-    assert stack.missing() is None
+    # Without namespaces the one service of the machine is ours already, and a second one cannot be had.
+    taken = "namespaces are not allowed here, and another pcscd is running"
+    assert stack.missing() == (None if stack.is_private else taken)
 
 
 def test_other_programs_see_the_card(stack: PrivatePcscd, inside: InReader) -> None:
