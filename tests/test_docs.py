@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from bench.taps import tap_modelled
 from support.tree import PACKAGES, ROOT, source_files
 from wallet_core.cli import root as ecny
 
@@ -183,6 +184,30 @@ def test_the_editions_link_to_the_same_pages() -> None:
 def test_the_editions_state_the_same_figures() -> None:
     figures = [re.findall(r"\d[\d,.]*\d|\d", re.sub(r"\]\([^)]*\)", "", prose(edition))) for edition in EDITIONS]
     assert sorted(figures[0]) == sorted(figures[1]) == sorted(figures[2])
+
+
+def test_the_counted_figures_are_those_of_the_code() -> None:
+    """Pairs, bytes and signatures of a tap are the same on every machine."""
+    figures = tap_modelled()
+    found = re.findall(r"^\| `(\w+)`: [^|]+\|([\d to|]+)\|$", text(Path("docs/benchmarks.md")), re.MULTILINE)
+    rows = {name: [cell.strip() for cell in cells.split("|")] for name, cells in found}
+    counted = ("exchanges", "bytes_out", "bytes_in", "card_signs", "card_verifies")
+    assert rows == {
+        name: [*(str(scene[key]) for key in counted), f"{scene['fast_ms']:.0f} to {scene['slow_ms']:.0f}"]
+        for name, scene in figures["scenes"].items()
+    }
+    known = figures["scenes"]["known_card"]
+    for edition in EDITIONS:
+        shown = [
+            int(number)
+            for number in re.findall(r"\b\d+\b", "".join(re.findall(r"^\| .*(?:539|243).*$", text(edition), re.M)))
+        ]
+        assert shown == [
+            figures["known_card_exchanges"],
+            figures["known_card_bytes"],
+            round(known["fast_ms"]),
+            round(known["slow_ms"]),
+        ]
 
 
 def test_glossary_terms_are_sorted_and_said_in_three_languages() -> None:
