@@ -205,12 +205,12 @@ def test_a_tiny_settlement(name: str, tmp_path: Path) -> None:
 def test_modelled_taps(tmp_path: Path) -> None:
     report = run.run(["tap_modelled"], TINY, tmp_path)
     figures = report["tap_modelled"]
-    assert list(figures["scenes"]) == ["known_card", "unknown_card", "unknown_operator", "verified_payee"]
+    assert list(figures["scenes"]) == ["known_card", "unknown_card", "unknown_policy", "verified_payee"]
     assert [scene["exchanges"] for scene in figures["scenes"].values()] == [3, 4, 5, 4]
     assert {scene["card_signs"] for scene in figures["scenes"].values()} == {1}
     assert not missed(report, required=True)
     assert not missed(report, required=False)
-    assert "unknown_operator" in table(report)
+    assert "unknown_policy" in table(report)
 
 
 @pytest.mark.pcsc

@@ -13,6 +13,7 @@ from bench.raw_card import RawCard
 from bench.rounds import interleave
 from bench.sizes import Sizes
 from bench.virtual_card import RenewedCard, VirtualCard, loaded_card, world
+from hardware.data_objects import Tag
 from hardware.driver import HardWallet
 from hardware.exchange import CardConnection
 from hardware.transports.base import Transport
@@ -66,17 +67,17 @@ def known_card(wallet: HardWallet) -> bytes:
 
 
 def unknown_card(wallet: HardWallet) -> bytes:
-    """The till knows the operator, not the card."""
+    """The till knows the policy in force, not the card."""
     fci = wallet.select()
     wallet.certificate()
     return wallet.pay(world().till_request(fci, SMALL).to_payload())
 
 
-def unknown_operator(wallet: HardWallet) -> bytes:
+def unknown_policy(wallet: HardWallet) -> bytes:
     """The till knows neither."""
     fci = wallet.select()
     wallet.certificate()
-    wallet.operator_certificate()
+    wallet.data(Tag.POLICY)
     return wallet.pay(world().till_request(fci, SMALL).to_payload())
 
 
@@ -98,7 +99,7 @@ class Scene:
 SCENES: Final = {
     "known_card": Scene(known_card),
     "unknown_card": Scene(unknown_card),
-    "unknown_operator": Scene(unknown_operator),
+    "unknown_policy": Scene(unknown_policy),
     "verified_payee": Scene(verified_payee, verifications=3),
 }
 
@@ -117,7 +118,7 @@ def play(scene: Scene) -> tuple[Traffic, list[bytes]]:
 def tap_modelled() -> dict[str, Any]:
     """Counted bytes and signatures, modelled times (ms), for each way to pay."""
     traffic = {name: play(scene)[0] for name, scene in SCENES.items()}
-    known, strange = traffic["known_card"], traffic["unknown_operator"]
+    known, strange = traffic["known_card"], traffic["unknown_policy"]
     return {
         "known_card_exchanges": len(known.exchanges),
         "known_card_bytes": known.bytes_out + known.bytes_in,
