@@ -91,6 +91,12 @@ def test_fewer_rounds_than_wanted_are_told() -> None:
     assert (found.ratio, found.rounds, found.dropped) == (0.5, 2, 2)
 
 
+def test_a_machine_that_is_never_quiet_still_gives_figures_and_says_so() -> None:
+    found = Script([50, 50, 50], [100] * 4, elsewhere=[1, 1, 1]).ratios(2, spare=1)
+    assert (found.ratio, found.rounds, found.busy) == (0.5, 3, True)
+    assert not Script([50, 50], [100] * 3).ratios(2, spare=1).busy
+
+
 def test_own_work_is_nobody_elses() -> None:
     before = usage()
     with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as child:
