@@ -20,13 +20,20 @@ from .instructions import (
     CLA_ISO,
     OBJECT_SIZES,
     REQUEST_SIZE,
+    SIGNED_GRANT_SIZE,
+    SIGNED_ORDER_SIZE,
+    SIGNED_RECEIPT_SIZE,
+    SIGNED_REFUSAL_SIZE,
     SIGNED_REQUEST_SIZE,
     SIGNED_VOUCHER_SIZE,
     Command,
     Ins,
     Store,
+    split,
 )
 from .pin import PIN_BLOCK_SIZE
+
+QUESTION_SIZE: Final = ID_SIZE + 4 + 4 + 8 + HASH_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +107,30 @@ class MakeRequest(Command):
 
     @classmethod
     def _parse(cls, apdu: CommandApdu) -> Self:
-        data = exact_size(apdu.data, ID_SIZE + 16 + HASH_SIZE, cls.NAME)
+        data = exact_size(apdu.data, QUESTION_SIZE, cls.NAME)
         epoch, n, amount = (int.from_bytes(data[a:b], "big") for a, b in ((32, 36), (36, 40), (40, 48)))
         return cls(data[:32], epoch, n, amount, data[48:])
+
+
+@dataclass(frozen=True, slots=True)
+class MakeRequestVerified(Command):
+    """REQUEST with the payer verified by the purse: the question, payer's and operator's certificates."""
+
+    NAME = "REQUEST, payer verified"
+    INS = Ins.REQUEST
+    P1 = 1
+    question: MakeRequest
+    payer_certificate: bytes
+    operator_certificate: bytes
+
+    def _data(self) -> bytes:
+        return self.question.to_apdu().data + self.payer_certificate + self.operator_certificate
+
+    @classmethod
+    def _parse(cls, apdu: CommandApdu) -> Self:
+        question, payer, operator = split(apdu.data, (QUESTION_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE), cls.NAME)
+        plain = CommandApdu(apdu.cla, apdu.ins, 0, 0, question, apdu.ne)
+        return cls(MakeRequest.from_apdu(plain), payer, operator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +242,63 @@ class ResendOpenRequest(_Numbered):
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledge(Command):
+    """ACKNOWLEDGE: the payee's signed Receipt, payee's and operator's certificates."""
+
+    NAME = "ACKNOWLEDGE"
+    INS = Ins.ACKNOWLEDGE
+    ANSWERS = False
+    SIZES = (SIGNED_RECEIPT_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    receipt: bytes
+    payee_certificate: bytes
+    operator_certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeRefusal(Command):
+    """ACKNOWLEDGE: the payee's signed Refusal, payee's and operator's certificates."""
+
+    NAME = "ACKNOWLEDGE refusal"
+    INS = Ins.ACKNOWLEDGE
+    P1 = 1
+    ANSWERS = False
+    SIZES = (SIGNED_REFUSAL_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    refusal: bytes
+    payee_certificate: bytes
+    operator_certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse(Command):
+    """REVERSE: a signed ReversalOrder of the purse's own operator."""
+
+    NAME = "REVERSE"
+    INS = Ins.REVERSE
+    ANSWERS = False
+    SIZES = (SIGNED_ORDER_SIZE,)
+    order: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MakeReport(Command):
+    """REPORT: the purse signs what it holds."""
+
+    NAME = "REPORT"
+    INS = Ins.REPORT
+
+
+@dataclass(frozen=True, slots=True)
+class TakeGrant(Command):
+    """GRANT: a signed Grant of the purse's own operator."""
+
+    NAME = "GRANT"
+    INS = Ins.GRANT
+    ANSWERS = False
+    SIZES = (SIGNED_GRANT_SIZE,)
+    grant: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateKeyPair(Command):
     """GENERATE ASYMMETRIC KEY PAIR: the answer is a signed CertificationRequest over `challenge` (32 bytes)."""
 
@@ -294,8 +379,9 @@ class Terminate(_Step):
 
 
 COMMANDS: Final[tuple[type[Command], ...]] = (
-    *(Select, GetData, Verify, MakeRequest, Pay, PayVerified, Collect, Refuse),
+    *(Select, GetData, Verify, MakeRequest, MakeRequestVerified, Pay, PayVerified, Collect, Refuse),
     *(ResendByRequest, ResendByPayee, ResendAny, ResendOpenRequest),
+    *(Acknowledge, AcknowledgeRefusal, Reverse, MakeReport, TakeGrant),
     *(GenerateKeyPair, StoreData, PersonaliseEnd, Activate, Deactivate, Terminate),
 )
 

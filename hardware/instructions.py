@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Self
 from wallet_core.audit import KEY_SIZE as AUDIT_KEY_SIZE
 from wallet_core.certificates import PAYLOAD_SIZE as CERTIFICATE_CLAIMS_SIZE
 from wallet_core.errors import OutOfRangeError
-from wallet_core.messages import Policy, Request, Voucher
+from wallet_core.messages import Grant, Policy, Receipt, Refusal, Request, ReversalOrder, Voucher
 from wallet_core.messages.layout import FixedMessage
 
 from .apdu import MAX_SHORT_NE, CommandApdu
@@ -25,11 +25,16 @@ REQUEST_SIZE: Final = Request.layout().size
 
 def signed_size(kind: type[FixedMessage]) -> int:
     """Bytes of a signed message of this kind with its COSE envelope."""
-    return _SIGNATURE_AND_HEADS + 2 + kind.layout().size  # a payload of 24 to 255 bytes has a head of two
+    size = kind.layout().size
+    return _SIGNATURE_AND_HEADS + (2 if size < 256 else 3) + size  # the head of a byte string of 24 bytes or more
 
 
 SIGNED_REQUEST_SIZE: Final = signed_size(Request)
 SIGNED_VOUCHER_SIZE: Final = signed_size(Voucher)
+SIGNED_RECEIPT_SIZE: Final = signed_size(Receipt)
+SIGNED_REFUSAL_SIZE: Final = signed_size(Refusal)
+SIGNED_ORDER_SIZE: Final = signed_size(ReversalOrder)
+SIGNED_GRANT_SIZE: Final = signed_size(Grant)
 CERTIFICATE_SIZE: Final = 2 + 2 + 41 + 1 + 2 + CERTIFICATE_CLAIMS_SIZE + 66
 
 
@@ -43,6 +48,10 @@ class Ins(IntEnum):
     COLLECT = 0x34
     REFUSE = 0x36
     RESEND = 0x38
+    ACKNOWLEDGE = 0x3A
+    REVERSE = 0x3C
+    REPORT = 0x3E
+    GRANT = 0x40
     SET_STATE = 0x44
     GENERATE_KEY_PAIR = 0x46
     INITIALIZE_UPDATE = 0x50

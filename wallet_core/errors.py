@@ -181,6 +181,8 @@ class Refused(IntEnum):
     PIN_BLOCKED = 0x6983  # no tries left; finishing and recovery still work
     PIN_REQUIRED = 0x6982  # verify the PIN first
     REQUEST_CLOSED = 0x69ED  # not an open Request of this purse
+    OUTCOME_FINAL = 0x69F1  # the slot has the other final outcome already
+    POLICY_OLD = 0x69F0  # the grant wants a newer policy than the purse has
     NOT_FOUND = 0x6A88  # nothing stored under this reference
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hardware import commands as c
 from hardware.data_objects import Fci, Tag, Totals, slots_to_bytes
-from hardware.emulator import setup, transfers
+from hardware.emulator import endings, setup, transfers
 from hardware.emulator.vault import Vault
 from hardware.instructions import Command, Store
 from hardware.pin import check_pin_block
@@ -92,6 +92,7 @@ TABLE: Final[dict[type[Command], tuple[Handler, frozenset[Lifecycle]]]] = {
     c.Verify: (verify, _USED),
     # A blocked purse still answers what is stored (rule 10); that it decides nothing new is wallet_core's part.
     c.MakeRequest: (transfers.request, _USED),
+    c.MakeRequestVerified: (transfers.request_verified, _USED),
     c.Pay: (transfers.pay, _USED),
     c.PayVerified: (transfers.pay_verified, _USED),
     c.Collect: (transfers.collect, _USED),
@@ -100,6 +101,11 @@ TABLE: Final[dict[type[Command], tuple[Handler, frozenset[Lifecycle]]]] = {
     c.ResendByPayee: (transfers.resend_by_payee, _USED),
     c.ResendAny: (transfers.resend_any, _USED),
     c.ResendOpenRequest: (transfers.resend_open_request, _USED),
+    c.Acknowledge: (endings.acknowledge, _USED),
+    c.AcknowledgeRefusal: (endings.acknowledge_refusal, _USED),
+    c.Reverse: (endings.reverse, _USED),
+    c.MakeReport: (endings.report, _USED),
+    c.TakeGrant: (endings.grant, _USED),
     c.GenerateKeyPair: (setup.generate_key_pair, _BLANK),
     c.StoreData: (setup.store_data, _LIVE),
     # The steps may be repeated, so each is allowed where it leads to; the way back is wallet_core's to refuse.

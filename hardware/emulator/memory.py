@@ -15,19 +15,26 @@ from hardware.emulator.flash import Flash, WornCellError
 from hardware.emulator.journal import Journal
 from hardware.emulator.layout import Layout
 from hardware.emulator.record import BANKS, RECORD_SIZE, CardRecord, RecordError, read_record
-from hardware.instructions import OBJECT_SIZES, SIGNED_REQUEST_SIZE, SIGNED_VOUCHER_SIZE, Store, signed_size
+from hardware.instructions import (
+    OBJECT_SIZES,
+    SIGNED_RECEIPT_SIZE,
+    SIGNED_REFUSAL_SIZE,
+    SIGNED_REQUEST_SIZE,
+    SIGNED_VOUCHER_SIZE,
+    Store,
+)
 from hardware.secure_channel import KEY_SIZE, StaticKeys
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import CodecError
-from wallet_core.messages import Receipt, Refusal, Request, Voucher, parse
+from wallet_core.messages import Receipt, Request, Voucher, parse
 from wallet_core.messages.layout import FixedMessage
 from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, Entry, EntryState, Slot, SlotState
 
 M = TypeVar("M", bound=FixedMessage)
 
 SCALAR_SIZE: Final = 32
-SIGNED_REFUSAL_SIZE: Final = signed_size(Refusal)
-SIGNED_ANSWER_SIZE: Final = max(signed_size(Receipt), SIGNED_REFUSAL_SIZE)
+UNVERIFIED: Final = 0xFF  # beside a stored Request: this purse has not verified the payer's certificate
+SIGNED_ANSWER_SIZE: Final = max(SIGNED_RECEIPT_SIZE, SIGNED_REFUSAL_SIZE)
 _FACTORY: Final = struct.Struct(f">{SERIAL_SIZE}sBBB{KEY_SIZE}s{KEY_SIZE}s")
 
 
@@ -42,7 +49,7 @@ CARD_LAYOUT: Final = Layout(
         ("key", SCALAR_SIZE),
         *((_bank(target, bank), size) for target, size in OBJECT_SIZES.items() for bank in BANKS),
         *((f"slot {index}", SIGNED_VOUCHER_SIZE) for index in range(SLOT_COUNT)),
-        *((f"request {index}", SIGNED_REQUEST_SIZE) for index in range(TABLE_SIZE)),
+        *((f"request {index}", SIGNED_REQUEST_SIZE + 1) for index in range(TABLE_SIZE)),
         *((f"answer {index}", SIGNED_ANSWER_SIZE) for index in range(TABLE_SIZE)),
     ),
 )
@@ -127,8 +134,10 @@ class CardMemory:
         """Copy a voucher into a free slot; returns the bytes as they are stored."""
         return self._write(f"slot {index}", signed)
 
-    def write_request(self, index: int, signed: bytes) -> bytes:
-        return self._write(f"request {index}", signed)
+    def write_request(self, index: int, signed: bytes, payer_class: CertificateClass | None) -> bytes:
+        """Copy a Request, with the verified class of its payer; returns the signed bytes as they are stored."""
+        mark = bytes((UNVERIFIED if payer_class is None else payer_class,))
+        return self._write(f"request {index}", signed + mark)[:SIGNED_REQUEST_SIZE]
 
     def write_answer(self, index: int, signed: bytes) -> bytes:
         """Copy a Receipt or Refusal beside its OPEN Request; returns the bytes as they are stored."""
@@ -151,14 +160,16 @@ class CardMemory:
             return Slot()
         stored = self._read(f"slot {index}", SIGNED_VOUCHER_SIZE)
         voucher = _stored(Voucher, stored, f"slot {index}")
-        return Slot(state, voucher.n, voucher.request_hash, voucher.payee, stored)
+        return Slot(state, voucher.n, voucher.request_hash, voucher.payee, stored, voucher.amount, voucher.hash)
 
     def _entry(self, index: int, state: EntryState) -> Entry:
         if state is EntryState.FREE:
             return Entry()
-        stored = self._read(f"request {index}", SIGNED_REQUEST_SIZE)
+        area = self._read(f"request {index}", SIGNED_REQUEST_SIZE + 1)
+        stored, mark = area[:SIGNED_REQUEST_SIZE], area[SIGNED_REQUEST_SIZE]
         request = _stored(Request, stored, f"entry {index}")
-        entry = Entry(state, request.k, request.amount, request.hash, stored)
+        payer_class = None if mark == UNVERIFIED else _class(mark, f"entry {index}")
+        entry = Entry(state, request.k, request.amount, request.hash, stored, payer_class=payer_class)
         if state is EntryState.COLLECTED:
             answer = self._read(f"answer {index}", SIGNED_ANSWER_SIZE)
             receipt = _stored(Receipt, answer, f"answer {index}")
@@ -166,6 +177,13 @@ class CardMemory:
         if state is EntryState.REFUSED:
             return replace(entry, answer=self._read(f"answer {index}", SIGNED_REFUSAL_SIZE))
         return entry
+
+
+def _class(mark: int, what: str) -> CertificateClass:
+    try:
+        return CertificateClass(mark)
+    except ValueError as exc:
+        raise RecordError(f"{what} names no class of payer") from exc
 
 
 def _stored(kind: type[M], data: bytes, what: str) -> M:

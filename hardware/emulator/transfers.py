@@ -7,11 +7,11 @@ no effect yet; one commit; answer the bytes as they are stored. What must refuse
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from hardware.commands import (
     Collect,
     MakeRequest,
+    MakeRequestVerified,
     Pay,
     PayVerified,
     Refuse,
@@ -20,17 +20,15 @@ from hardware.commands import (
     ResendByRequest,
     ResendOpenRequest,
 )
-from hardware.emulator.vault import SUITE, Vault
+from hardware.emulator.vault import SUITE, Vault, check_signature
 from hardware.instructions import Store
 from wallet_core.certificates import Certificate, CertificateClass
-from wallet_core.errors import BadSignatureError, PurseRefusal, Refused
-from wallet_core.messages import Request, Signed, Voucher, parse
+from wallet_core.errors import PurseRefusal, Refused
+from wallet_core.messages import Request, Voucher, parse
 from wallet_core.messages.layout import FixedMessage
 from wallet_core.money import MAX_MINOR_UNITS
 from wallet_core.purse import receive, spend
 from wallet_core.purse.state import EntryState, SlotState
-
-M = TypeVar("M", bound=FixedMessage)
 
 _PURSES = tuple(one for one in CertificateClass if one.is_purse)
 _PAYEES = (*_PURSES, CertificateClass.TILL)
@@ -53,7 +51,7 @@ def pay_verified(vault: Vault, command: PayVerified) -> bytes:
         vault.verify_party(payee, operator, *_PAYEES)
         if payee.subject != signed.message.payee:
             raise PurseRefusal(Refused.CERTIFICATE, "the certificate is not the payee's")
-        _check_signature(signed, payee)
+        check_signature(signed, payee)
 
     return _debit(vault, _decide_pay(vault, signed.message, payee.subject_class, verify))
 
@@ -114,6 +112,30 @@ def _numbered(found: tuple[bytes, ...], index: int) -> bytes:
 def request(vault: Vault, command: MakeRequest) -> bytes:
     if command.amount > MAX_MINOR_UNITS:
         raise PurseRefusal(Refused.MALFORMED, "an amount has at most 53 bits")
+    return _ask(vault, command)
+
+
+def request_verified(vault: Vault, command: MakeRequestVerified) -> bytes:
+    """REQUEST with the payer's certificate: the gate of what may be paid card to card."""
+    if command.question.amount > MAX_MINOR_UNITS:
+        raise PurseRefusal(Refused.MALFORMED, "an amount has at most 53 bits")
+    payer = Certificate.from_bytes(command.payer_certificate)
+    operator = Certificate.from_bytes(command.operator_certificate)
+
+    def verify() -> None:
+        vault.verify_party(payer, operator, *_PURSES)
+        if (payer.subject, payer.epoch) != (command.question.payer, command.question.epoch):
+            raise PurseRefusal(Refused.CERTIFICATE, "the certificate is not the payer's, or of another epoch")
+
+    return _ask(vault, command.question, payer.subject_class, verify)
+
+
+def _ask(
+    vault: Vault,
+    command: MakeRequest,
+    payer_class: CertificateClass | None = None,
+    verify_payer: Callable[[], None] | None = None,
+) -> bytes:
     decision = receive.request(
         vault.state,
         vault.purse_id,
@@ -124,10 +146,12 @@ def request(vault: Vault, command: MakeRequest) -> bytes:
         n=command.n,
         amount=command.amount,
         order_hash=command.order_hash,
+        payer_class=payer_class,
+        verify_payer=verify_payer,
     )
     if isinstance(decision, receive.StoredAnswer):
         return decision.answer
-    stored = vault.memory.write_request(decision.entry, vault.sign(decision.request))
+    stored = vault.memory.write_request(decision.entry, vault.sign(decision.request), payer_class)
     vault.commit_state(decision.commit(stored))
     return stored
 
@@ -145,7 +169,7 @@ def collect(vault: Vault, command: Collect) -> bytes:
         vault.verify_party(payer, operator, *_PURSES)
         if payer.subject != signed.message.payer or payer.epoch != signed.message.epoch:
             raise PurseRefusal(Refused.CERTIFICATE, "the certificate is not the payer's, or of another epoch")
-        _check_signature(signed, payer)
+        check_signature(signed, payer)
 
     own = vault.certificate(Store.PURSE_CERTIFICATE)
     if own is None:
@@ -174,10 +198,3 @@ def _finish(vault: Vault, decision: receive.Credit | receive.Denial, message: Fi
     stored = vault.memory.write_answer(decision.entry, vault.sign(message))
     vault.commit_state(decision.commit(stored))
     return stored
-
-
-def _check_signature(signed: Signed[M], certificate: Certificate) -> None:
-    try:
-        signed.verify(certificate.key)
-    except BadSignatureError as exc:
-        raise PurseRefusal(Refused.SIGNATURE, exc.message) from exc

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from hardware.emulator.memory import CardMemory
 from hardware.emulator.record import CardRecord
 from hardware.instructions import Store
 from wallet_core.audit import NONCE_SIZE, AuditData
 from wallet_core.certificates import Certificate, CertificateClass
-from wallet_core.errors import CodecError, PurseRefusal, Refused, VerificationError
+from wallet_core.errors import BadSignatureError, CodecError, PurseRefusal, Refused, VerificationError
 from wallet_core.ids import ID_SIZE
 from wallet_core.keys import SoftwareKey
 from wallet_core.messages import Policy, Signed, parse
@@ -22,6 +23,8 @@ from wallet_core.messages.layout import FixedMessage
 from wallet_core.purse.state import PurseState
 from wallet_core.suites import Suite
 from wallet_core.trust import TrustStore
+
+M = TypeVar("M", bound=FixedMessage)
 
 SUITE = Suite.ES256
 _KEY_SEED_SIZE = 48
@@ -137,3 +140,11 @@ def read_policy(content: bytes) -> Signed[Policy]:
         return parse(Policy, content)
     except CodecError as exc:
         raise PurseRefusal(Refused.MALFORMED, exc.message) from exc
+
+
+def check_signature(signed: Signed[M], certificate: Certificate) -> None:
+    """Raises PurseRefusal SIGNATURE."""
+    try:
+        signed.verify(certificate.key)
+    except BadSignatureError as exc:
+        raise PurseRefusal(Refused.SIGNATURE, exc.message) from exc

@@ -33,6 +33,7 @@ def policy(profile: str, operator: bytes) -> Policy:
             unverified_total=data["unverified_total"],
             payee_threshold=data["payee_threshold"],
             payee_classes=sum(1 << CertificateClass[name] for name in data["payee_classes"]),
+            payer_classes=sum(1 << CertificateClass[name] for name in data["payer_classes"]),
         )
     except (KeyError, TypeError) as exc:
         raise ConfigurationError(f"the policy profile {profile} is not complete") from exc

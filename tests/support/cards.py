@@ -42,6 +42,7 @@ PIN = "246810"
 SERIAL = bytes.fromhex("0123456789ABCDEF")
 LOAD = 50_000  # fen
 PAYEE_CLASSES = (CertificateClass.OPERATOR_PURSE, CertificateClass.MERCHANT_PURSE, CertificateClass.TILL)
+PAYER_CLASSES = (CertificateClass.OPERATOR_PURSE, CertificateClass.MERCHANT_PURSE)
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def _world(seed: str) -> World:
         unverified_total=30_000,
         payee_threshold=20_000,
         payee_classes=sum(1 << one for one in PAYEE_CLASSES),
+        payer_classes=sum(1 << one for one in PAYER_CLASSES),
     )
     return World(
         seed,

@@ -30,6 +30,7 @@ LOAD, SALE = 50_000, 6_800  # fen
 AUDIT_KEY = bytes(range(16))
 AUDIT_NONCE = bytes(range(0x20, 0x2C))
 PAYEE_CLASSES = (CertificateClass.OPERATOR_PURSE, CertificateClass.MERCHANT_PURSE, CertificateClass.TILL)
+PAYER_CLASSES = (CertificateClass.OPERATOR_PURSE, CertificateClass.MERCHANT_PURSE)
 
 
 def digest(text: str) -> bytes:
@@ -120,6 +121,7 @@ POLICY = Policy(
     unverified_total=30_000,
     payee_threshold=20_000,
     payee_classes=sum(1 << c for c in PAYEE_CLASSES),
+    payer_classes=sum(1 << c for c in PAYER_CLASSES),
 )
 CERTIFICATION_REQUEST = CertificationRequest(
     suite=Suite.ES256,

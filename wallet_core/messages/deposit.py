@@ -82,9 +82,9 @@ class DepositBatch:
             {
                 TYPE_LABEL: int(self.TYPE),
                 SUITE_LABEL: int(self.suite),
-                2: _octets("payee", self.payee, ID_SIZE),
-                3: _counter("number", self.number).to_bytes(4, "big"),
-                4: _octets("previous", self.previous, HASH_SIZE),
+                2: require_octets("payee", self.payee, ID_SIZE),
+                3: require_counter("number", self.number).to_bytes(4, "big"),
+                4: require_octets("previous", self.previous, HASH_SIZE),
                 5: list(self.vouchers),
                 6: list(self.refusals),
                 7: list(self.certificates),
@@ -97,17 +97,17 @@ class DepositBatch:
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
         """Parse; raises a CodecError. The items are not looked into here: a bad one must not stop the others."""
-        value = _decode_map(payload, _MAX_BATCH_PAYLOAD, cls.TYPE, range(8))
+        value = decode_map(payload, _MAX_BATCH_PAYLOAD, cls.TYPE, range(8))
         batch = cls(
             suite=profile(value[SUITE_LABEL]).suite,
-            payee=_octets("payee", value[2], ID_SIZE),
-            number=int.from_bytes(_octets("number", value[3], 4), "big"),
-            previous=_octets("previous", value[4], HASH_SIZE),
+            payee=require_octets("payee", value[2], ID_SIZE),
+            number=int.from_bytes(require_octets("number", value[3], 4), "big"),
+            previous=require_octets("previous", value[4], HASH_SIZE),
             vouchers=_items("vouchers", value[5]),
             refusals=_items("refusals", value[6]),
             certificates=_items("certificates", value[7]),
         )
-        _counter("number", batch.number)
+        require_counter("number", batch.number)
         _check_items("vouchers", batch.vouchers, MAX_VOUCHERS)
         _check_items("refusals", batch.refusals, MAX_REFUSALS)
         _check_items("certificates", batch.certificates, MAX_CERTIFICATES)
@@ -133,10 +133,10 @@ class DepositAnswer:
             {
                 TYPE_LABEL: int(self.TYPE),
                 SUITE_LABEL: int(self.suite),
-                2: _octets("operator", self.operator, ID_SIZE),
-                3: _octets("payee", self.payee, ID_SIZE),
-                4: _counter("number", self.number).to_bytes(4, "big"),
-                5: _octets("batch_hash", self.batch_hash, HASH_SIZE),
+                2: require_octets("operator", self.operator, ID_SIZE),
+                3: require_octets("payee", self.payee, ID_SIZE),
+                4: require_counter("number", self.number).to_bytes(4, "big"),
+                5: require_octets("batch_hash", self.batch_hash, HASH_SIZE),
                 6: _money("credited", self.credited).to_bytes(8, "big"),
                 7: bytes(self.voucher_statuses),
                 8: bytes(self.refusal_statuses),
@@ -145,7 +145,7 @@ class DepositAnswer:
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        value = _decode_map(payload, MAX_ANSWER_SIZE, cls.TYPE, range(9))
+        value = decode_map(payload, MAX_ANSWER_SIZE, cls.TYPE, range(9))
         try:
             statuses = tuple(DepositStatus(code) for code in _any_octets("voucher statuses", value[7]))
             refusals = tuple(RefusalStatus(code) for code in _any_octets("refusal statuses", value[8]))
@@ -153,17 +153,18 @@ class DepositAnswer:
             raise UnknownLabelError(str(exc)) from exc
         return cls(
             suite=profile(value[SUITE_LABEL]).suite,
-            operator=_octets("operator", value[2], ID_SIZE),
-            payee=_octets("payee", value[3], ID_SIZE),
-            number=_counter("number", int.from_bytes(_octets("number", value[4], 4), "big")),
-            batch_hash=_octets("batch_hash", value[5], HASH_SIZE),
-            credited=_money("credited", int.from_bytes(_octets("credited", value[6], 8), "big")),
+            operator=require_octets("operator", value[2], ID_SIZE),
+            payee=require_octets("payee", value[3], ID_SIZE),
+            number=require_counter("number", int.from_bytes(require_octets("number", value[4], 4), "big")),
+            batch_hash=require_octets("batch_hash", value[5], HASH_SIZE),
+            credited=_money("credited", int.from_bytes(require_octets("credited", value[6], 8), "big")),
             voucher_statuses=statuses,
             refusal_statuses=refusals,
         )
 
 
-def _decode_map(payload: bytes, max_size: int, message_type: MessageType, labels: range) -> dict[int, Any]:
+def decode_map(payload: bytes, max_size: int, message_type: MessageType, labels: range) -> dict[int, Any]:
+    """A payload of this type with exactly these labels; raises a CodecError."""
     value = codec.decode(payload, max_size=max_size)
     if not isinstance(value, dict):
         raise WrongTypeError("the payload is not a map")
@@ -180,7 +181,8 @@ def _decode_map(payload: bytes, max_size: int, message_type: MessageType, labels
     return value
 
 
-def _octets(name: str, value: Any, size: int) -> bytes:
+def require_octets(name: str, value: Any, size: int) -> bytes:
+    """`value`, a byte string of `size` bytes; raises OutOfRangeError."""
     if len(_any_octets(name, value)) != size:
         raise OutOfRangeError(f"{name} has {size} bytes")
     return bytes(value)
@@ -192,7 +194,8 @@ def _any_octets(name: str, value: Any) -> bytes:
     return value
 
 
-def _counter(name: str, value: int) -> int:
+def require_counter(name: str, value: int) -> int:
+    """`value`, from 1; raises OutOfRangeError."""
     if not 1 <= value < 2**32:
         raise OutOfRangeError(f"{name} is outside 1 to 2**32 - 1")
     return value

@@ -48,6 +48,9 @@ class MessageType(IntEnum):
     DEPOSIT_BATCH = 10
     DEPOSIT_ANSWER = 11
     CERTIFICATION_REQUEST = 12
+    REVOCATION_LIST = 13
+    CLOSING = 14
+    FRAUD_PROOF = 15
 
 
 class Kind(IntEnum):

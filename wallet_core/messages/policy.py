@@ -22,8 +22,9 @@ class SpendMode(IntEnum):
 class Policy(FixedMessage):
     """Limits in fen. A limit below the present balance blocks credits, never debits.
 
-    `payee_classes` is a bit set over certificate classes: bit c lets this purse pay class c. `pin_threshold`: a payment
-    above it needs the PIN. `unverified_total`: sum of payments without PIN since the last verified one.
+    `payee_classes` and `payer_classes` are bit sets over certificate classes: bit c lets this purse pay class c, or
+    take value from it. `pin_threshold`: a payment above it needs the PIN. `unverified_total`: sum of payments without
+    PIN since the last verified one.
     `payee_threshold`: above it the purse verifies the payee's signature and certificate before the debit.
     `least_suite` may be one that this version does not know: then every Request is refused.
     """
@@ -42,3 +43,4 @@ class Policy(FixedMessage):
     unverified_total: int = money(12)
     payee_threshold: int = money(13)
     payee_classes: int = unsigned(14)
+    payer_classes: int = unsigned(15)

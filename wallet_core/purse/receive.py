@@ -30,9 +30,17 @@ class NewRequest:
     request: Request
     entry: int
     after: PurseState
+    payer_class: CertificateClass | None = None
 
     def commit(self, signed: bytes) -> PurseState:
-        fresh = Entry(EntryState.OPEN, self.request.k, self.request.amount, self.request.hash, signed)
+        fresh = Entry(
+            EntryState.OPEN,
+            self.request.k,
+            self.request.amount,
+            self.request.hash,
+            signed,
+            payer_class=self.payer_class,
+        )
         return _with_entry(self.after, self.entry, fresh)
 
 
@@ -78,15 +86,18 @@ def request(
     n: int,
     amount: int,
     order_hash: bytes,
+    payer_class: CertificateClass | None = None,
+    verify_payer: Callable[[], None] | None = None,
 ) -> StoredAnswer | NewRequest:
     """Decide a REQUEST to `payer` for `amount` fen at the payer's counter (epoch, n).
 
-    The same question while it is open gives the stored Request, on a blocked purse too. Raises PurseRefusal before
-    anything is reserved.
+    `payer_class`: the class in the payer's certificate where the question came with one, which `verify_payer` then
+    checks (PurseRefusal CERTIFICATE). The same question while it is open gives the stored Request, on a blocked purse
+    too. Raises PurseRefusal before anything is reserved.
     """
     if state.lifecycle in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
         same = _same_question(state, suite, purse_id, payer, epoch, n, amount, order_hash)
-        if same is not None:
+        if same is not None and payer_class in (None, same.payer_class):
             return StoredAnswer(same.request)
     if state.lifecycle is not Lifecycle.ACTIVE or policy is None:
         raise PurseRefusal(Refused.WRONG_STATE, "the purse is not active")
@@ -99,6 +110,11 @@ def request(
         )
     if state.next_k > COUNTER_MAX:
         raise PurseRefusal(Refused.COUNTERS_EXHAUSTED, next_step="Have the card replaced.")
+    if payer_class is not None:
+        if not policy.payer_classes >> payer_class & 1:
+            raise PurseRefusal(Refused.PAYEE_CLASS, f"this purse may not take value from a {payer_class.name}")
+        if verify_payer is not None:
+            verify_payer()
     if payer == purse_id:
         raise PurseRefusal(Refused.SELF_PAYMENT)
     if amount < 1 or state.total_in + state.open_amount + amount > MAX_MINOR_UNITS:
@@ -117,7 +133,7 @@ def request(
         amount=amount,
         order_hash=order_hash,
     )
-    return NewRequest(fresh, entry, replace(state, next_k=state.next_k + 1))
+    return NewRequest(fresh, entry, replace(state, next_k=state.next_k + 1), payer_class)
 
 
 def collect(
@@ -135,8 +151,9 @@ def collect(
     The stored Request fixes payer, counter and amount. A load by the operator counts as acknowledged inflow at
     once. Works in ACTIVE and BLOCKED: what was requested may always be finished.
 
-    A hard wallet takes value from operator's and merchants' purses only, whatever a policy says: below its payee
-    threshold a card does not look at whom it pays, so card to card must end here (PAYEE_CLASS).
+    A hard wallet takes value from another one only where REQUEST came with that card's certificate and the policy let
+    it: below its payee threshold a card does not look at whom it pays, so other card-to-card payments end here
+    (PAYEE_CLASS), and the Refusal that follows gives them back.
     """
     if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
         raise PurseRefusal(Refused.WRONG_STATE, "the purse cannot collect in this state")
@@ -147,8 +164,8 @@ def collect(
         raise PurseRefusal(Refused.WRONG_PURSE, "the voucher is made out to another payee")
     if not payer_class.is_purse:
         raise PurseRefusal(Refused.CERTIFICATE, f"a {payer_class.name} is no purse and cannot pay")
-    if own_class is CertificateClass.HARD_WALLET is payer_class:
-        raise PurseRefusal(Refused.PAYEE_CLASS, "a card takes no value from another card")
+    if own_class is CertificateClass.HARD_WALLET is payer_class and not _asked_of_class(state, voucher, payer_class):
+        raise PurseRefusal(Refused.PAYEE_CLASS, "a card takes value from another card only if it has asked it so")
     if verify_payer is not None:
         verify_payer()
     index, entry = _by_hash(state, voucher.request_hash)
@@ -166,6 +183,14 @@ def collect(
         total_reversed=after.total_reversed,
     )
     return Credit(receipt, index, after)
+
+
+def _asked_of_class(state: PurseState, voucher: Voucher, payer_class: CertificateClass) -> bool:
+    return any(
+        entry.request_hash == voucher.request_hash and entry.payer_class is payer_class
+        for entry in state.table
+        if entry.state is not EntryState.FREE
+    )
 
 
 def collected(state: PurseState, voucher: Voucher) -> StoredAnswer | None:

@@ -37,8 +37,9 @@ class Debit:
     def commit(self, signed: bytes) -> PurseState:
         """The state after the debit, with the signed bytes in their slot."""
         slots = list(self.after.slots)
+        voucher = self.voucher
         slots[self.slot] = Slot(
-            SlotState.PENDING, self.voucher.n, self.voucher.request_hash, self.voucher.payee, signed
+            SlotState.PENDING, voucher.n, voucher.request_hash, voucher.payee, signed, voucher.amount, voucher.hash
         )
         return replace(self.after, slots=tuple(slots))
 

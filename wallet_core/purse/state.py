@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from wallet_core.certificates import CertificateClass
 from wallet_core.ids import COUNTER_MAX
 
 SLOT_COUNT = 16  # as many vouchers as may be unacknowledged; at least the policy's offline count
@@ -42,18 +43,23 @@ class EntryState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One voucher slot: counter, H(Request), payee id and the stored COSE bytes."""
+    """One voucher slot: counter, H(Request), payee id, the stored COSE bytes, amount (fen) and H(Voucher)."""
 
     state: SlotState = SlotState.FREE
     n: int = 0
     request_hash: bytes = b""
     payee: bytes = b""
     voucher: bytes = b""
+    amount: int = 0
+    voucher_hash: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the table of Requests. `request`: signed bytes; `answer`: signed Receipt or Refusal, once final."""
+    """One entry of the table of Requests. `request`: signed bytes; `answer`: signed Receipt or Refusal, once final.
+
+    `payer_class`: of the certificate that REQUEST came with and this purse has verified; None without one.
+    """
 
     state: EntryState = EntryState.FREE
     k: int = 0
@@ -62,6 +68,11 @@ class Entry:
     request: bytes = b""
     voucher_hash: bytes = b""
     answer: bytes = b""
+    payer_class: CertificateClass | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in (EntryState.COLLECTED, EntryState.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
