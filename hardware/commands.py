@@ -15,15 +15,12 @@ from wallet_core.ids import HASH_SIZE, ID_SIZE
 
 from .apdu import CommandApdu
 from .data_objects import AID, exact_size
+from .ending_commands import Acknowledge, AcknowledgeRefusal, MakeReport, Reverse, TakeGrant
 from .instructions import (
     CERTIFICATE_SIZE,
     CLA_ISO,
     OBJECT_SIZES,
     REQUEST_SIZE,
-    SIGNED_GRANT_SIZE,
-    SIGNED_ORDER_SIZE,
-    SIGNED_RECEIPT_SIZE,
-    SIGNED_REFUSAL_SIZE,
     SIGNED_REQUEST_SIZE,
     SIGNED_VOUCHER_SIZE,
     Command,
@@ -239,63 +236,6 @@ class ResendOpenRequest(_Numbered):
 
     NAME = "RESEND open Requests"
     P1 = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledge(Command):
-    """ACKNOWLEDGE: the payee's signed Receipt, payee's and operator's certificates."""
-
-    NAME = "ACKNOWLEDGE"
-    INS = Ins.ACKNOWLEDGE
-    ANSWERS = False
-    SIZES = (SIGNED_RECEIPT_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
-    receipt: bytes
-    payee_certificate: bytes
-    operator_certificate: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AcknowledgeRefusal(Command):
-    """ACKNOWLEDGE: the payee's signed Refusal, payee's and operator's certificates."""
-
-    NAME = "ACKNOWLEDGE refusal"
-    INS = Ins.ACKNOWLEDGE
-    P1 = 1
-    ANSWERS = False
-    SIZES = (SIGNED_REFUSAL_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
-    refusal: bytes
-    payee_certificate: bytes
-    operator_certificate: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reverse(Command):
-    """REVERSE: a signed ReversalOrder of the purse's own operator."""
-
-    NAME = "REVERSE"
-    INS = Ins.REVERSE
-    ANSWERS = False
-    SIZES = (SIGNED_ORDER_SIZE,)
-    order: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class MakeReport(Command):
-    """REPORT: the purse signs what it holds."""
-
-    NAME = "REPORT"
-    INS = Ins.REPORT
-
-
-@dataclass(frozen=True, slots=True)
-class TakeGrant(Command):
-    """GRANT: a signed Grant of the purse's own operator."""
-
-    NAME = "GRANT"
-    INS = Ins.GRANT
-    ANSWERS = False
-    SIZES = (SIGNED_GRANT_SIZE,)
-    grant: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from wallet_core.errors import CardError, CodecError, PurseRefusal, Refused, Wro
 from wallet_core.messages import Policy, Request, Signed, parse
 
 from . import commands as c
+from . import ending_commands as endings
 from .apdu import ResponseApdu
 from .data_objects import AID, Fci, SlotStatus, Tag, Totals, slots_from_bytes
 from .exchange import CardConnection, expect_selected
@@ -38,6 +39,8 @@ NEXT_STEPS: Final = {
     Refused.BALANCE_LIMIT: "Load less.",
     Refused.PIN_BLOCKED: "Have the PIN unblocked at the operator; what was paid is not lost.",
     Refused.PIN_REQUIRED: "Enter the PIN and tap again.",
+    Refused.OUTCOME_FINAL: "This message and an earlier one contradict each other: hand both to the operator.",
+    Refused.POLICY_OLD: "Store the operator's policy first.",
 }
 """What to do, where a purse's reason leaves something to do (docs/spec/statuses.md)."""
 
@@ -148,6 +151,20 @@ class HardWallet:
         """REQUEST `amount` fen of `payer` at its counter (epoch, n): the signed Request, headroom reserved."""
         return self._run(c.MakeRequest(payer, epoch, n, amount, order_hash))
 
+    def request_verified(
+        self,
+        payer: bytes,
+        epoch: int,
+        n: int,
+        amount: int,
+        order_hash: bytes,
+        certificate: bytes,
+        operator_certificate: bytes,
+    ) -> bytes:
+        """As `request`, with the payer's certificates: the purse's policy decides about its class before it asks."""
+        question = c.MakeRequest(payer, epoch, n, amount, order_hash)
+        return self._run(c.MakeRequestVerified(question, certificate, operator_certificate))
+
     def open_requests(self) -> tuple[bytes, ...]:
         """The signed Requests that are OPEN, oldest first."""
         return self._numbered(c.ResendOpenRequest)
@@ -159,6 +176,28 @@ class HardWallet:
     def refuse(self, request_hash: bytes) -> bytes:
         """REFUSE the open Request with this hash: the signed Refusal, headroom free again."""
         return self._run(c.Refuse(request_hash))
+
+    # How what was paid ends. An outcome that the slot has already is no error; without such a slot it is NOT_FOUND
+
+    def acknowledge(self, receipt: bytes, certificate: bytes, operator_certificate: bytes) -> None:
+        """ACKNOWLEDGE the payee's signed Receipt with its certificates: its slot is COLLECTED."""
+        self._run(endings.Acknowledge(receipt, certificate, operator_certificate))
+
+    def acknowledge_refusal(self, refusal: bytes, certificate: bytes, operator_certificate: bytes) -> None:
+        """ACKNOWLEDGE the payee's signed Refusal with its certificates: the slot is REVERSED, the value is back."""
+        self._run(endings.AcknowledgeRefusal(refusal, certificate, operator_certificate))
+
+    def reverse(self, order: bytes) -> None:
+        """REVERSE by a signed ReversalOrder of the purse's own operator: the slot is REVERSED, the value is back."""
+        self._run(endings.Reverse(order))
+
+    def report(self) -> bytes:
+        """REPORT: the signed Report of all that the purse holds; it changes nothing."""
+        return self._run(endings.MakeReport())
+
+    def grant(self, grant: bytes) -> None:
+        """GRANT: a signed Grant of the purse's own operator; limits count anew, what is final makes room."""
+        self._run(endings.TakeGrant(grant))
 
     # Upkeep
 

@@ -11,6 +11,7 @@ from hmac import compare_digest
 from typing import Any, Final
 
 from hardware import commands as c
+from hardware import ending_commands as e
 from hardware.data_objects import Fci, Tag, Totals, slots_to_bytes
 from hardware.emulator import endings, setup, transfers
 from hardware.emulator.vault import Vault
@@ -101,11 +102,11 @@ TABLE: Final[dict[type[Command], tuple[Handler, frozenset[Lifecycle]]]] = {
     c.ResendByPayee: (transfers.resend_by_payee, _USED),
     c.ResendAny: (transfers.resend_any, _USED),
     c.ResendOpenRequest: (transfers.resend_open_request, _USED),
-    c.Acknowledge: (endings.acknowledge, _USED),
-    c.AcknowledgeRefusal: (endings.acknowledge_refusal, _USED),
-    c.Reverse: (endings.reverse, _USED),
-    c.MakeReport: (endings.report, _USED),
-    c.TakeGrant: (endings.grant, _USED),
+    e.Acknowledge: (endings.acknowledge, _USED),
+    e.AcknowledgeRefusal: (endings.acknowledge_refusal, _USED),
+    e.Reverse: (endings.reverse, _USED),
+    e.MakeReport: (endings.report, _USED),
+    e.TakeGrant: (endings.grant, _USED),
     c.GenerateKeyPair: (setup.generate_key_pair, _BLANK),
     c.StoreData: (setup.store_data, _LIVE),
     # The steps may be repeated, so each is allowed where it leads to; the way back is wallet_core's to refuse.

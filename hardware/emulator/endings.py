@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from hardware.commands import Acknowledge, AcknowledgeRefusal, MakeReport, Reverse, TakeGrant
 from hardware.emulator.vault import SUITE, Vault, check_signature
+from hardware.ending_commands import Acknowledge, AcknowledgeRefusal, MakeReport, Reverse, TakeGrant
 from hardware.instructions import Store
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import PurseRefusal, Refused

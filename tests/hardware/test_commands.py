@@ -7,6 +7,7 @@ import re
 import pytest
 
 from hardware import commands as c
+from hardware import ending_commands as e
 from hardware.apdu import CommandApdu
 from hardware.data_objects import AID, FCI_SIZES, Fci, FciTag, SlotStatus, Tag, Totals, slots_from_bytes, slots_to_bytes
 from hardware.instructions import (
@@ -63,11 +64,11 @@ COMMANDS: list[tuple[Command, str, bytes]] = [
     (c.ResendByPayee(ID, 7), "80380107", ID),
     (c.ResendAny(3), "80380203", b""),
     (c.ResendOpenRequest(255), "803803FF", b""),
-    (c.Acknowledge(bytes(SIGNED_RECEIPT_SIZE), CERT, CERT), "803A0000", bytes(SIGNED_RECEIPT_SIZE) + CERT + CERT),
-    (c.AcknowledgeRefusal(bytes(SIGNED_REFUSAL_SIZE), CERT, CERT), "803A0100", bytes(SIGNED_REFUSAL_SIZE) + CERT * 2),
-    (c.Reverse(bytes(SIGNED_ORDER_SIZE)), "803C0000", bytes(SIGNED_ORDER_SIZE)),
-    (c.MakeReport(), "803E0000", b""),
-    (c.TakeGrant(bytes(SIGNED_GRANT_SIZE)), "80400000", bytes(SIGNED_GRANT_SIZE)),
+    (e.Acknowledge(bytes(SIGNED_RECEIPT_SIZE), CERT, CERT), "803A0000", bytes(SIGNED_RECEIPT_SIZE) + CERT + CERT),
+    (e.AcknowledgeRefusal(bytes(SIGNED_REFUSAL_SIZE), CERT, CERT), "803A0100", bytes(SIGNED_REFUSAL_SIZE) + CERT * 2),
+    (e.Reverse(bytes(SIGNED_ORDER_SIZE)), "803C0000", bytes(SIGNED_ORDER_SIZE)),
+    (e.MakeReport(), "803E0000", b""),
+    (e.TakeGrant(bytes(SIGNED_GRANT_SIZE)), "80400000", bytes(SIGNED_GRANT_SIZE)),
     (c.GenerateKeyPair(HASH), "80460000", HASH),
     (c.StoreData(Store.PIN, bytes(8)), "80E20500", bytes(8)),
     (c.PersonaliseEnd(), "80440100", b""),

@@ -1,0 +1,72 @@
+"""The commands that end a transfer in the purse that paid: ACKNOWLEDGE, REVERSE, REPORT and GRANT (docs/spec/apdu.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .instructions import (
+    CERTIFICATE_SIZE,
+    SIGNED_GRANT_SIZE,
+    SIGNED_ORDER_SIZE,
+    SIGNED_RECEIPT_SIZE,
+    SIGNED_REFUSAL_SIZE,
+    Command,
+    Ins,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge(Command):
+    """ACKNOWLEDGE: the payee's signed Receipt, payee's and operator's certificates."""
+
+    NAME = "ACKNOWLEDGE"
+    INS = Ins.ACKNOWLEDGE
+    ANSWERS = False
+    SIZES = (SIGNED_RECEIPT_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    receipt: bytes
+    payee_certificate: bytes
+    operator_certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeRefusal(Command):
+    """ACKNOWLEDGE: the payee's signed Refusal, payee's and operator's certificates."""
+
+    NAME = "ACKNOWLEDGE refusal"
+    INS = Ins.ACKNOWLEDGE
+    P1 = 1
+    ANSWERS = False
+    SIZES = (SIGNED_REFUSAL_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    refusal: bytes
+    payee_certificate: bytes
+    operator_certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse(Command):
+    """REVERSE: a signed ReversalOrder of the purse's own operator."""
+
+    NAME = "REVERSE"
+    INS = Ins.REVERSE
+    ANSWERS = False
+    SIZES = (SIGNED_ORDER_SIZE,)
+    order: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MakeReport(Command):
+    """REPORT: the purse signs what it holds."""
+
+    NAME = "REPORT"
+    INS = Ins.REPORT
+
+
+@dataclass(frozen=True, slots=True)
+class TakeGrant(Command):
+    """GRANT: a signed Grant of the purse's own operator."""
+
+    NAME = "GRANT"
+    INS = Ins.GRANT
+    ANSWERS = False
+    SIZES = (SIGNED_GRANT_SIZE,)
+    grant: bytes
