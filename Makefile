@@ -1,17 +1,23 @@
 # `make` alone lists the targets. Everything sets itself up first (scripts/setup.sh); a second run needs no network.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint up lock clean
+.PHONY: help demo test bench explore replay simulate crash mutants lint up lock clean
 
 LOAD ?= 50000
 SALES ?= 6800,3600
 READER ?= auto
-export LOAD SALES READER
+EXPLORE_SECONDS ?= 1200
+SEED ?= 1
+PAYMENTS ?= 100000
+RUNS ?= 1000
+TRACE ?= build/explore/trace.json
+export LOAD SALES READER EXPLORE_SECONDS SEED PAYMENTS RUNS TRACE
 
 PYTHON_BIN := .venv/bin/python
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
-	@echo "  demo takes LOAD=50000 SALES=6800,3600 (fen; the last sale is torn) and READER=auto|pcsc|inprocess"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo "  demo takes LOAD=50000 SALES=6800,3600 (fen; the last sale is torn) and READER=auto|pcsc|inprocess;"
+	@echo "  explore EXPLORE_SECONDS= (of its third scope), replay TRACE=, simulate SEED= PAYMENTS=, crash RUNS="
 
 demo: ## a visitor's card pays while the server is away; ends with the conserved line
 	@scripts/setup.sh runtime
@@ -27,6 +33,26 @@ test: ## lint and every test; ends with the counts of power cuts and kills
 bench: ## the figures of docs/benchmarks.md, into build/bench.json
 	@scripts/setup.sh full
 	@PYTHONPATH=tests $(PYTHON_BIN) tests/bench/run.py
+
+explore: ## every state of a transfer, by the real code; ends with how many, and how many were wrong
+	@scripts/setup.sh dev
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/explore/run.py --seconds "$$EXPLORE_SECONDS"
+
+replay: ## play a trace that explore has written
+	@scripts/setup.sh dev
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/explore/run.py --replay "$$TRACE"
+
+simulate: ## a city of cards, tills and thieves under faults drawn from SEED; ends with the difference in fen
+	@scripts/setup.sh dev
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/simulate/run.py --seed "$$SEED" --payments "$$PAYMENTS"
+
+crash: ## till and server killed at random moments, and cut back to their last fsync; ends with the count
+	@scripts/setup.sh full
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/crash/run.py --runs "$$RUNS"
+
+mutants: ## planted faults, each of which must be caught
+	@scripts/setup.sh full
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/mutants/run.py
 
 lint: ## ruff, mypy --strict, shellcheck
 	@scripts/setup.sh dev
