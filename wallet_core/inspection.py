@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wallet_core import codec
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cose import Sign1
-from wallet_core.errors import MismatchError, WrongTypeError
+from wallet_core.errors import BadSignatureError, MismatchError, WrongTypeError
 from wallet_core.messages import (
     CertificationRequest,
+    Closing,
     DepositAnswer,
     DepositBatch,
+    Grant,
     Issuance,
     MessageType,
     Policy,
     Receipt,
     Refusal,
+    Report,
     Request,
+    ReversalOrder,
+    RevocationList,
     Signed,
     Voucher,
     parse,
@@ -42,20 +48,33 @@ KINDS: dict[MessageType, type[Any]] = {
         DepositBatch,
         DepositAnswer,
         CertificationRequest,
+        Report,
+        Grant,
+        ReversalOrder,
+        Closing,
+        RevocationList,
     )
 }
+
+_PURSES = tuple(one for one in CertificateClass if one.is_purse)
 
 # Which field names the signer, and which classes may sign.
 _SIGNERS: dict[type[Any], tuple[str, tuple[CertificateClass, ...]]] = {
     Request: ("payee", tuple(CertificateClass)[2:]),
-    Voucher: ("payer", tuple(c for c in CertificateClass if c.is_purse)),
+    Voucher: ("payer", _PURSES),
     Receipt: ("payee", tuple(CertificateClass)[2:]),
     Refusal: ("payee", tuple(CertificateClass)[2:]),
     Policy: ("operator", (CertificateClass.OPERATOR,)),
     Issuance: ("authority", (CertificateClass.AUTHORITY,)),
     DepositBatch: ("payee", (CertificateClass.TILL,)),
     DepositAnswer: ("operator", (CertificateClass.OPERATOR,)),
+    Report: ("purse", _PURSES),
+    Closing: ("operator", (CertificateClass.OPERATOR,)),
+    RevocationList: ("operator", (CertificateClass.OPERATOR,)),
 }
+
+# These name the purse that they are for: its operator signs them.
+_FOR_PURSE: dict[type[Any], str] = {ReversalOrder: "payer", Grant: "purse"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +115,9 @@ def verify(opened: Opened, trust: TrustStore, signer: Certificate | None, *, now
     if isinstance(message, CertificationRequest):
         opened.content.verify(message.key)  # proof of possession: signed by the key that it carries
         return
+    if type(message) in _FOR_PURSE:
+        _verify_by_operator(opened.content, trust, signer, now=now)
+        return
     field, classes = _SIGNERS[type(message)]
     name = getattr(message, field)
     known = [c for c in (trust.root, *trust.operators, signer) if c is not None and c.subject == name]
@@ -104,9 +126,29 @@ def verify(opened: Opened, trust: TrustStore, signer: Certificate | None, *, now
             f"no certificate of the signer {name.hex()[:8]} is at hand", next_step="Pass it with --signer FILE."
         )
     certificate = trust.verify(known[0], now=now, allowed=classes)
-    if isinstance(message, Voucher) and certificate.epoch != message.epoch:
-        raise MismatchError(f"the certificate is of epoch {certificate.epoch}, the voucher of epoch {message.epoch}")
+    if isinstance(message, Voucher | Report) and certificate.epoch != message.epoch:
+        raise MismatchError(f"the certificate is of epoch {certificate.epoch}, the message of epoch {message.epoch}")
     opened.content.verify(certificate.key)
+
+
+def _verify_by_operator(signed: Signed[Any], trust: TrustStore, signer: Certificate | None, *, now: int | None) -> None:
+    """Signed by the operator of the purse that it is for: with the purse's certificate as `signer` by its issuer alone,
+    else by any operator that is trusted."""
+    purse: bytes = getattr(signed.message, _FOR_PURSE[type(signed.message)])
+    operators = [one for one in (*trust.operators, signer) if one and one.subject_class is CertificateClass.OPERATOR]
+    if signer is not None and signer.subject == purse:
+        trust.verify(signer, now=now, allowed=_PURSES)
+        operators = [one for one in operators if one.subject == signer.issuer]
+    if not operators:
+        raise MismatchError("no operator's certificate is at hand", next_step="Pass it with --trust or --signer FILE.")
+    for operator in operators:
+        try:
+            signed.verify(operator.key)
+        except BadSignatureError:
+            continue
+        trust.verify(operator, now=now, allowed=(CertificateClass.OPERATOR,))
+        return
+    raise BadSignatureError("none of the operators at hand has signed it")
 
 
 def _message_fields(message: Any) -> dict[str, Any]:
@@ -130,4 +172,6 @@ def _show(value: Any) -> Any:
         return value.hex()
     if isinstance(value, tuple):
         return [_show(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_show(key): _show(item) for key, item in value.items()}
     return int(value) if isinstance(value, int) else value

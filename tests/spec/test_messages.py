@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from support import cddl
-from support.keys import PARTIES
-from support.samples import BATCH, SAMPLES, Sample
+from support.keys import OPERATOR, PARTIES
+from support.samples import BATCH, REVOCATIONS, SAMPLES, Sample
 from support.tree import ROOT
 from wallet_core import audit, certificates, codec, ids, money
 from wallet_core.certificates import CertificateClass
-from wallet_core.messages import MessageType, SpendMode
+from wallet_core.messages import MessageType, RevocationReason, Signed, SpendMode
 from wallet_core.messages.deposit import MAX_BATCH_SIZE, MAX_CERTIFICATES, MAX_ITEM_SIZE, MAX_REFUSALS, MAX_VOUCHERS
 from wallet_core.messages.layout import FixedMessage, Kind, Slot
-from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, Lifecycle
+from wallet_core.messages.revocation import MAX_ENTRIES, MAX_LIST_SIZE
+from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, EntryState, Lifecycle, SlotState
 from wallet_core.suites import Suite, profile
 
 APDU = (ROOT / "docs" / "spec" / "apdu.md").read_text(encoding="utf-8")
@@ -95,14 +97,13 @@ def test_labels_of_every_message(sample: Sample) -> None:
     assert written[0] == str(sample.message.TYPE.value) == str(found[0])
 
 
-def test_every_type_is_in_the_cddl_or_reserved() -> None:
-    sentence = re.search(r"Reserved for the next version: (.*)\.", cddl.TEXT)
-    assert sentence
-    reserved = {int(number): name for number, name in re.findall(r"(\d+) ([a-z ]+)", sentence[1])}
-    here = {int(members(f"{rule}-payload")[0]): rule for rule in cddl.messages() if rule != "certificate"}
-    assert not set(reserved) & set(here)
-    named = {number: name.replace("-", " ") for number, name in {**reserved, **here}.items()}
-    assert named == {one.value: one.name.lower().replace("_", " ") for one in MessageType}
+def test_every_type_is_in_the_cddl() -> None:
+    """A fraud proof is the one type that is no signed message."""
+    rules = [rule for rule in cddl.messages() if rule != "certificate"]
+    found = {int(members(f"{rule}-payload")[0]): rule for rule in rules}
+    assert len(found) == len(rules)
+    found[int(members("fraud-proof")[0])] = "fraud-proof"
+    assert found == {one.value: one.name.lower().replace("_", "-") for one in MessageType}
 
 
 def test_every_message_of_the_cddl_has_a_sample() -> None:
@@ -115,7 +116,7 @@ def test_every_message_of_the_cddl_has_a_sample() -> None:
 def test_every_rule_is_used() -> None:
     code = re.sub(r";.*", "", cddl.TEXT)
     for rule in cddl.rules():
-        if rule != "message":
+        if rule not in ("message", "fraud-proof"):  # what a file may hold
             uses = len(re.findall(rf"(?<![\w-]){re.escape(rule)}(?![\w-])", code))
             assert uses > 1, f"{rule} is defined, but nothing refers to it"
 
@@ -125,11 +126,41 @@ def test_numbers_of_the_cddl() -> None:
     assert number_after(r"\bhash = bstr \.size (\d+)", cddl.TEXT) == ids.HASH_SIZE
     assert 2 ** number_after(r"unsigned, 1 \.\. 2\^(\d+) - 2", cddl.TEXT) - 2 == ids.COUNTER_MAX
     assert 2 ** number_after(r"unsigned, 0 \.\. 2\^(\d+) - 1", cddl.TEXT) - 1 == money.MAX_MINOR_UNITS
-    assert number_after(r"at most (\d+) MiB", cddl.TEXT) * 2**20 == MAX_BATCH_SIZE
+    assert number_after(r"by a till; at most (\d+) MiB", cddl.TEXT) * 2**20 == MAX_BATCH_SIZE
     limits = [int(number) for number in re.findall(r"\[0\*(\d+) item\]", cddl.TEXT)]
     assert limits == [MAX_VOUCHERS, MAX_REFUSALS, MAX_CERTIFICATES]
     assert number_after(r"item = bstr \.size \(0\.\.(\d+)\)", cddl.TEXT) == MAX_ITEM_SIZE
     assert number_after(r"\nsuite = (\d+)", cddl.TEXT) == len(Suite) == Suite.ES256.value
+
+
+def test_lines_of_report_and_grant() -> None:
+    for rule, label, count, size in (
+        ("report", 18, SLOT_COUNT, 4 + 1 + ids.HASH_SIZE),
+        ("report", 19, TABLE_SIZE, 4 + 1 + ids.HASH_SIZE),
+        ("grant", 18, SLOT_COUNT, 4 + 1),
+        ("grant", 19, TABLE_SIZE, 4),
+    ):
+        line = next(line for line in body(f"{rule}-payload").splitlines() if f"{label} =>" in line)
+        assert number_after(r"bstr \.size (\d+)", line) == count * size, line
+        assert number_after(r"; (\d+) ", line) == count, line
+    for rule, label, states in (("report", 18, SlotState), ("report", 19, EntryState), ("grant", 18, SlotState)):
+        line = next(line for line in body(f"{rule}-payload").splitlines() if f"{label} =>" in line)
+        listed = line.split("(")[1].split(")")[0]
+        named = {int(number): name for number, name in re.findall(r"(\d) ([a-z]+)", listed)}
+        final = {one.value: one.name.lower() for one in states if one.name not in ("FREE", "PENDING")}
+        assert named == (final if rule == "grant" else {one.value: one.name.lower() for one in states if one}), line
+
+
+def test_the_revocation_list() -> None:
+    entries = re.search(r"\[0\*(\d+) \[id, 1\.\.(\d)\]\], +; rising ids; (.*)", body("revocation-list-payload"))
+    assert entries
+    assert (int(entries[1]), int(entries[2])) == (MAX_ENTRIES, max(RevocationReason))
+    named = [(int(number), name.upper()) for number, name in re.findall(r"(\d) ([a-z]+)", entries[3])]
+    assert named == [(reason.value, reason.name) for reason in RevocationReason]
+    most = number_after(r"by an operator; at most (\d+) MiB", cddl.TEXT) * 2**20
+    ids_ = (number.to_bytes(ids.ID_SIZE, "big") for number in range(MAX_ENTRIES))
+    fullest = replace(REVOCATIONS, entries=dict.fromkeys(ids_, RevocationReason.DEAD))
+    assert len(Signed.sign(fullest, OPERATOR.key).to_bytes()) <= most <= MAX_LIST_SIZE
 
 
 def test_classes_and_modes() -> None:

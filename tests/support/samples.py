@@ -1,4 +1,5 @@
-"""One sample of every message, all about one story: a load of RMB 500.00, a sale of RMB 68.00, its deposit."""
+"""One sample of every message, all about one story: a load of RMB 500.00, a sale of RMB 68.00, its deposit, and how the
+card learns of it. The reversal order and the closing are the other way that the same sale might have ended."""
 
 from __future__ import annotations
 
@@ -11,19 +12,35 @@ from wallet_core.audit import AuditData
 from wallet_core.certificates import CertificateClass
 from wallet_core.messages import (
     CertificationRequest,
+    Closing,
     DepositAnswer,
     DepositBatch,
     DepositStatus,
+    Grant,
     Issuance,
     Policy,
     Receipt,
     Refusal,
     RefusalStatus,
+    Report,
     Request,
+    ReversalOrder,
+    RevocationList,
+    RevocationReason,
     Signed,
     SpendMode,
     Voucher,
 )
+from wallet_core.messages.ending import (
+    EntryLine,
+    Outcome,
+    SlotLine,
+    pack_closed,
+    pack_entries,
+    pack_outcomes,
+    pack_slots,
+)
+from wallet_core.purse.state import EntryState, Lifecycle, SlotState
 from wallet_core.suites import Suite
 
 LOAD, SALE = 50_000, 6_800  # fen
@@ -150,6 +167,45 @@ ANSWER = DepositAnswer(
     voucher_statuses=(DepositStatus.SETTLED,),
     refusal_statuses=(RefusalStatus.RECORDED,),
 )
+REPORT = Report(
+    suite=Suite.ES256,
+    purse=CARD.id,
+    epoch=1,
+    next_n=2,
+    next_k=2,
+    policy_version=3,
+    total_in=LOAD,
+    total_out=SALE,
+    total_reversed=0,
+    out_acked=0,
+    in_acked=LOAD,
+    slots=pack_slots([SlotLine(1, SlotState.PENDING, VOUCHER.hash)]),
+    entries=pack_entries([EntryLine(1, EntryState.COLLECTED, LOAD_VOUCHER.hash)]),
+    lifecycle=Lifecycle.ACTIVE,
+)
+GRANT = Grant(
+    suite=Suite.ES256,
+    purse=CARD.id,
+    epoch=1,
+    n_acked=2,
+    policy_version=3,
+    out_acked=SALE,
+    in_acked=LOAD,
+    outcomes=pack_outcomes([Outcome(1, SlotState.COLLECTED)]),
+    closed=pack_closed([1]),
+    report_hash=REPORT.hash,
+)
+ORDER = ReversalOrder(
+    suite=Suite.ES256, payer=CARD.id, epoch=1, n=1, voucher_hash=VOUCHER.hash, report_hash=REPORT.hash
+)
+CLOSING = Closing(suite=Suite.ES256, operator=OPERATOR.id, payee=TILL.id, request_hash=REQUEST.hash)
+REVOCATIONS = RevocationList(
+    suite=Suite.ES256,
+    operator=OPERATOR.id,
+    serial=2,
+    at=1_767_225_600,
+    entries={digest("a card that was lost"): RevocationReason.FROZEN, TILL.id: RevocationReason.DEAD},
+)
 
 # One of each type.
 SAMPLES = (
@@ -162,4 +218,9 @@ SAMPLES = (
     Sample("certification request", "certification-request", CERTIFICATION_REQUEST, CARD),
     Sample("deposit batch", "deposit-batch", BATCH, TILL),
     Sample("deposit answer", "deposit-answer", ANSWER, OPERATOR),
+    Sample("report", "report", REPORT, CARD),
+    Sample("grant", "grant", GRANT, OPERATOR),
+    Sample("reversal order", "reversal-order", ORDER, OPERATOR),
+    Sample("closing", "closing", CLOSING, OPERATOR),
+    Sample("revocation list", "revocation-list", REVOCATIONS, OPERATOR),
 )

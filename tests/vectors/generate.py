@@ -27,8 +27,18 @@ from wallet_core.audit import AuditData  # noqa: E402
 from wallet_core.certificates import Certificate, CertificateClass  # noqa: E402
 from wallet_core.ids import COUNTER_MAX  # noqa: E402
 from wallet_core.keys import SoftwareKey  # noqa: E402
-from wallet_core.messages import DepositStatus, RefusalStatus, Signed, SpendMode  # noqa: E402
+from wallet_core.messages import DepositStatus, RefusalStatus, RevocationReason, Signed, SpendMode  # noqa: E402
+from wallet_core.messages.ending import (  # noqa: E402
+    EntryLine,
+    Outcome,
+    SlotLine,
+    pack_closed,
+    pack_entries,
+    pack_outcomes,
+    pack_slots,
+)
 from wallet_core.money import MAX_MINOR_UNITS  # noqa: E402
+from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, Lifecycle  # noqa: E402
 
 OURS = "this project, test keys only"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -40,6 +50,8 @@ def shown(value: Any) -> Any:
         return value.hex()
     if isinstance(value, tuple):
         return [shown(item) for item in value]
+    if isinstance(value, dict):
+        return [[shown(key), shown(value[key])] for key in sorted(value)]
     return int(value)
 
 
@@ -161,6 +173,61 @@ def message_samples() -> list[Sample]:
             ),
             keys.OPERATOR,
         ),
+        *ending_samples(),
+    ]
+
+
+def ending_samples() -> list[Sample]:
+    """A blocked card with every slot and entry in use, what acknowledges all of it, a list with every reason."""
+    slots = [SlotLine(COUNTER_MAX - i, 1 + i % 3, samples.digest(f"slot {i}")) for i in range(SLOT_COUNT)]
+    entries = [EntryLine(COUNTER_MAX - i, 1 + i % 3, samples.digest(f"entry {i}")) for i in range(TABLE_SIZE)]
+    full = replace(
+        samples.REPORT,
+        epoch=2**32 - 1,
+        next_n=2**32 - 1,
+        next_k=2**32 - 1,
+        policy_version=2**32 - 1,
+        total_in=MAX_MINOR_UNITS,
+        total_out=MAX_MINOR_UNITS,
+        total_reversed=MAX_MINOR_UNITS,
+        out_acked=MAX_MINOR_UNITS,
+        in_acked=MAX_MINOR_UNITS,
+        slots=pack_slots(reversed(slots)),
+        entries=pack_entries(reversed(entries)),
+        lifecycle=Lifecycle.BLOCKED,
+    )
+    fresh = replace(full, epoch=1, next_n=1, next_k=1, slots=pack_slots([]), entries=pack_entries([]))
+    nothing = {"total_in": 0, "total_out": 0, "total_reversed": 0, "out_acked": 0, "in_acked": 0, "policy_version": 0}
+    grant = replace(
+        samples.GRANT,
+        epoch=full.epoch,
+        n_acked=full.next_n,
+        policy_version=full.policy_version,
+        out_acked=full.out_acked,
+        in_acked=full.in_acked,
+        outcomes=pack_outcomes(Outcome(line.n, 2 + line.n % 2) for line in full.slot_lines),
+        closed=pack_closed(line.k for line in full.entry_lines),
+        report_hash=full.hash,
+    )
+    everyone = dict(zip(map(samples.digest, "abcd"), RevocationReason, strict=True))
+    listed = replace(samples.REVOCATIONS, serial=2**32 - 1, at=2**32 - 1, entries=everyone)
+    order = replace(samples.ORDER, epoch=full.epoch, n=COUNTER_MAX, report_hash=full.hash)
+    return [
+        Sample("report, full", "report", full, keys.CARD),
+        Sample(
+            "report of a merchant's purse", "report", replace(full, purse=keys.MERCHANT_PURSE.id), keys.MERCHANT_PURSE
+        ),
+        Sample("report, empty", "report", replace(fresh, lifecycle=Lifecycle.ACTIVE, **nothing), keys.CARD),
+        Sample("grant, full", "grant", grant, keys.OPERATOR),
+        Sample(
+            "grant of nothing",
+            "grant",
+            replace(samples.GRANT, out_acked=0, in_acked=0, n_acked=1, outcomes=bytes(80), closed=bytes(32)),
+            keys.OPERATOR,
+        ),
+        Sample("reversal order at every limit", "reversal-order", order, keys.OPERATOR),
+        Sample("revocation list, every reason", "revocation-list", listed, keys.OPERATOR),
+        Sample("revocation list, empty", "revocation-list", replace(listed, serial=1, at=0, entries={}), keys.OPERATOR),
     ]
 
 
@@ -192,7 +259,7 @@ def resigned(vector: dict[str, Any]) -> dict[str, Any]:
 
 def message_vectors() -> dict[str, Any]:
     vectors = [message_vector(sample) for sample in message_samples()]
-    vectors += [resigned(v) for v in vectors if v["name"] in ("request", "voucher", "deposit batch")]
+    vectors += [resigned(v) for v in vectors if v["name"] in ("request", "voucher", "deposit batch", "report")]
     return {"origin": OURS, "vectors": vectors}
 
 

@@ -11,11 +11,24 @@ from dataclasses import replace
 from typing import Any
 
 from support.keys import CARD, FOREIGN_CARD, OPERATOR, TILL, Party
-from support.samples import ANSWER, BATCH, POLICY, REFUSAL, REQUEST, VOUCHER
+from support.samples import (
+    ANSWER,
+    BATCH,
+    CLOSING,
+    GRANT,
+    LOAD_RECEIPT,
+    ORDER,
+    POLICY,
+    REFUSAL,
+    REPORT,
+    REQUEST,
+    REVOCATIONS,
+    VOUCHER,
+)
 from wallet_core import codec, cose
 from wallet_core.messages import Signed
 
-ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PROTECTED = bytes.fromhex("a10126")
 
 
@@ -153,7 +166,8 @@ def _payloads() -> list[dict[str, Any]]:
         "suite zero": (codec.encode({**content, 1: 0}), "unknown-suite", True),
         "suite a text": (codec.encode({**content, 1: "1"}), "out-of-range", True),
         "type of a voucher": (codec.encode({**content, 0: 2}), "wrong-type", True),
-        "type that is reserved": (codec.encode({**content, 0: 5}), "wrong-type", True),
+        "type of an order": (codec.encode({**content, 0: 5}), "wrong-type", True),
+        "type that is not known": (codec.encode({**content, 0: 16}), "wrong-type", True),
         "type true": (codec.encode({**content, 0: True}), "wrong-type", True),
     }
     return [
@@ -182,14 +196,7 @@ def _other_types() -> list[dict[str, Any]]:
         ("batch with vouchers in a map", "DepositBatch", TILL, {**batch, 5: {0: b""}}, "malformed", True),
         ("batch with an item of 1,025 bytes", "DepositBatch", TILL, {**batch, 6: [bytes(1025)]}, "out-of-range", True),
         ("batch with one list more", "DepositBatch", TILL, {**batch, 8: []}, "unknown-label", True),
-        (
-            "batch with one list less",
-            "DepositBatch",
-            TILL,
-            {k: v for k, v in batch.items() if k != 7},
-            "truncated",
-            True,
-        ),
+        ("batch with one list less", "DepositBatch", TILL, _without(batch, 7), "truncated", True),
         ("answer with an unknown status", "DepositAnswer", OPERATOR, {**answer, 7: b"\x0a"}, "unknown-label", False),
         (
             "answer that credits above 2^53 - 1",
@@ -200,24 +207,95 @@ def _other_types() -> list[dict[str, Any]]:
             False,
         ),
     ]
-    return [
-        _entry(
-            name,
-            read_as,
-            envelope(content if isinstance(content, bytes) else codec.encode(content), signer),
-            error,
-            shape=shape,
-        )
-        for name, read_as, signer, content, error, shape in cases
+    return [_case(*case) for case in cases]
+
+
+def _endings() -> list[dict[str, Any]]:
+    """Report, grant, order, closing and revocation list: lengths, ranges, and one taken for another."""
+    report, grant, order, closing, listed = (
+        codec.decode(message.to_payload(), max_size=4096) for message in (REPORT, GRANT, ORDER, CLOSING, REVOCATIONS)
+    )
+    entries = listed[5]
+    cases: list[tuple[str, str, Party, Any, str, bool]] = [
+        ("report with a slot less", "Report", CARD, {**report, 18: report[18][37:]}, "truncated", True),
+        ("report with a slot more", "Report", CARD, {**report, 18: report[18] + bytes(37)}, "oversized", True),
+        ("report with an entry less", "Report", CARD, {**report, 19: report[19][37:]}, "truncated", True),
+        ("report with its slots in a list", "Report", CARD, {**report, 18: [report[18]]}, "out-of-range", True),
+        ("report of a life cycle that is not known", "Report", CARD, {**report, 21: 5}, "out-of-range", True),
+        ("report with a total above 2^53 - 1", "Report", CARD, {**report, 15: b"\xff" * 8}, "out-of-range", False),
+        ("report without its acknowledged inflow", "Report", CARD, _without(report, 17), "truncated", True),
+        ("report with one label more", "Report", CARD, {**report, 20: bytes(32)}, "unknown-label", True),
+        ("report of suite 2", "Report", CARD, {**report, 1: 2}, "unknown-suite", True),
+        ("grant with an outcome less", "Grant", OPERATOR, {**grant, 18: grant[18][5:]}, "truncated", True),
+        ("grant with an entry more", "Grant", OPERATOR, {**grant, 19: grant[19] + bytes(4)}, "oversized", True),
+        (
+            "grant of more than 2^53 - 1",
+            "Grant",
+            OPERATOR,
+            {**grant, 16: (2**53).to_bytes(8, "big")},
+            "out-of-range",
+            False,
+        ),
+        ("grant that names no report", "Grant", OPERATOR, _without(grant, 20), "truncated", True),
+        ("grant with the life cycle of a report", "Grant", OPERATOR, {**grant, 21: 2}, "unknown-label", True),
+        ("grant whose type is a report's", "Grant", OPERATOR, {**grant, 0: 6}, "wrong-type", True),
+        ("order without a voucher", "ReversalOrder", OPERATOR, _without(order, 12), "truncated", True),
+        ("order that names no report", "ReversalOrder", OPERATOR, _without(order, 20), "truncated", True),
+        ("order with a counter as number", "ReversalOrder", OPERATOR, {**order, 4: 1}, "out-of-range", True),
+        ("order with an amount", "ReversalOrder", OPERATOR, {**order, 7: bytes(8)}, "unknown-label", True),
+        ("receipt where an order is expected", "ReversalOrder", CARD, LOAD_RECEIPT.to_payload(), "wrong-type", False),
+        ("report where a grant is expected", "Grant", CARD, REPORT.to_payload(), "wrong-type", False),
+        ("refusal where a closing is expected", "Closing", TILL, REFUSAL.to_payload(), "wrong-type", False),
+        ("closing where a refusal is expected", "Refusal", OPERATOR, CLOSING.to_payload(), "wrong-type", False),
+        ("closing without an operator", "Closing", OPERATOR, _without(closing, 2), "truncated", True),
+        ("closing with a counter", "Closing", OPERATOR, {**closing, 6: bytes(4)}, "unknown-label", True),
+        ("list of serial zero", "RevocationList", OPERATOR, {**listed, 3: bytes(4)}, "out-of-range", False),
+        ("list with a time of eight bytes", "RevocationList", OPERATOR, {**listed, 4: bytes(8)}, "out-of-range", True),
+        (
+            "list with an unknown reason",
+            "RevocationList",
+            OPERATOR,
+            {**listed, 5: [[bytes(32), 5]]},
+            "unknown-label",
+            True,
+        ),
+        ("list with reason zero", "RevocationList", OPERATOR, {**listed, 5: [[bytes(32), 0]]}, "unknown-label", True),
+        ("list with reason true", "RevocationList", OPERATOR, {**listed, 5: [[bytes(32), True]]}, "out-of-range", True),
+        (
+            "list with an id of 31 bytes",
+            "RevocationList",
+            OPERATOR,
+            {**listed, 5: [[bytes(31), 1]]},
+            "out-of-range",
+            True,
+        ),
+        ("list with an id alone", "RevocationList", OPERATOR, {**listed, 5: [[bytes(32)]]}, "out-of-range", True),
+        ("list with ids alone", "RevocationList", OPERATOR, {**listed, 5: [bytes(32)]}, "out-of-range", True),
+        ("list not in order", "RevocationList", OPERATOR, {**listed, 5: entries[::-1]}, "out-of-range", False),
+        ("list with an id twice", "RevocationList", OPERATOR, {**listed, 5: entries[:1] * 2}, "out-of-range", False),
+        ("list as a map", "RevocationList", OPERATOR, {**listed, 5: dict(entries)}, "out-of-range", True),
+        ("list without entries", "RevocationList", OPERATOR, _without(listed, 5), "truncated", True),
+        ("list with one label more", "RevocationList", OPERATOR, {**listed, 6: 0}, "unknown-label", True),
     ]
+    return [_case(*case) for case in cases]
+
+
+def _without(content: dict[int, Any], label: int) -> dict[int, Any]:
+    return {key: value for key, value in content.items() if key != label}
+
+
+def _case(name: str, read_as: str, signer: Party, content: Any, error: str, shape: bool) -> dict[str, Any]:
+    """A payload (a map, or its bytes), signed by `signer`."""
+    payload = content if isinstance(content, bytes) else codec.encode(content)
+    return _entry(name, read_as, envelope(payload, signer), error, shape=shape)
 
 
 def _signatures() -> list[dict[str, Any]]:
     payload = VOUCHER.to_payload()
     signed = Signed.sign(VOUCHER, CARD.key)
     r, s = signed.signature[:32], signed.signature[32:]
-    n = ORDER.to_bytes(32, "big")
-    above = (ORDER + int.from_bytes(r, "big")).to_bytes(33, "big")[-32:]
+    n = CURVE_ORDER.to_bytes(32, "big")
+    above = (CURVE_ORDER + int.from_bytes(r, "big")).to_bytes(33, "big")[-32:]
     more = replace(VOUCHER, amount=VOUCHER.amount + 1).to_payload()
     cases: dict[str, bytes] = {
         "r is zero": bytes(32) + s,
@@ -306,4 +384,4 @@ def _certificates() -> list[dict[str, Any]]:
 
 
 def vectors() -> list[dict[str, Any]]:
-    return [*_envelopes(), *_headers(), *_payloads(), *_other_types(), *_signatures(), *_certificates()]
+    return [*_envelopes(), *_headers(), *_payloads(), *_other_types(), *_endings(), *_signatures(), *_certificates()]

@@ -18,6 +18,7 @@ UNSEEN = {
     "amount a text": "request",
     "amount a bignum": "request",
     "batch with a voucher as text": "deposit-batch",
+    "order with a counter as number": "reversal-order",
 }
 SHAPES = [vector for vector in vectors("negative.json") if vector["shape"] and vector["name"] not in UNSEEN]
 RULES = {
@@ -27,6 +28,11 @@ RULES = {
     "Policy": "policy",
     "DepositBatch": "deposit-batch",
     "DepositAnswer": "deposit-answer",
+    "Report": "report",
+    "Grant": "grant",
+    "ReversalOrder": "reversal-order",
+    "Closing": "closing",
+    "RevocationList": "revocation-list",
 }
 
 

@@ -36,6 +36,8 @@ def parse(kind: str, data: bytes) -> Signed[Any]:
 def shown(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, dict):
+        return [[shown(key), shown(value[key])] for key in sorted(value)]
     return [shown(item) for item in value] if isinstance(value, tuple) else int(value)
 
 

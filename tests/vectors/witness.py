@@ -30,11 +30,24 @@ TYPES: dict[str, tuple[int, dict[int, str]]] = {
         {5: "payee", 6: "k", 12: "voucher_hash", 13: "total_in", 14: "total_out", 15: "total_reversed"},
     ),
     "Refusal": (4, {5: "payee", 6: "k", 9: "request_hash"}),
+    "ReversalOrder": (5, {2: "payer", 3: "epoch", 4: "n", 12: "voucher_hash", 20: "report_hash"}),
+    "Report": (
+        6,
+        {2: "purse", 3: "epoch", 4: "next_n", 6: "next_k", 10: "policy_version"}
+        | {13: "total_in", 14: "total_out", 15: "total_reversed", 16: "out_acked", 17: "in_acked"}
+        | {18: "slots", 19: "entries", 21: "lifecycle"},
+    ),
+    "Grant": (
+        7,
+        {2: "purse", 3: "epoch", 4: "n_acked", 10: "policy_version", 16: "out_acked", 17: "in_acked"}
+        | {18: "outcomes", 19: "closed", 20: "report_hash"},
+    ),
     "Policy": (
         8,
         {2: "operator", 3: "version", 4: "purse_class", 5: "least_suite", 6: "mode", 7: "balance_limit"}
         | {8: "transfer_limit", 9: "offline_total", 10: "offline_count", 11: "pin_threshold"}
-        | {12: "unverified_total", 13: "payee_threshold", 14: "payee_classes"},
+        | {12: "unverified_total", 13: "payee_threshold", 14: "payee_classes"}
+        | {15: "payer_classes"},
     ),
     "Issuance": (9, {2: "authority", 3: "purse", 4: "serial", 5: "amount"}),
     "DepositBatch": (
@@ -47,6 +60,8 @@ TYPES: dict[str, tuple[int, dict[int, str]]] = {
         | {7: "voucher_statuses", 8: "refusal_statuses"},
     ),
     "CertificationRequest": (12, {2: "x", 3: "y", 4: "subject_class", 5: "challenge"}),
+    "RevocationList": (13, {2: "operator", 3: "serial", 4: "at", 5: "entries"}),
+    "Closing": (14, {2: "operator", 5: "payee", 9: "request_hash"}),
 }
 
 
@@ -74,7 +89,7 @@ def verifier(key: dict[str, Any], *, kid: bool = False) -> Any:
 def as_field(wanted: Any, found: Any) -> Any:
     """A CBOR value written as the vectors write that field."""
     if isinstance(found, list):
-        return [item.hex() for item in found]
+        return [[item[0].hex(), item[1]] if isinstance(item, list) else item.hex() for item in found]
     if isinstance(wanted, list):  # a byte string of statuses
         return list(found)
     if isinstance(wanted, int) and isinstance(found, bytes):

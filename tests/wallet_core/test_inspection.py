@@ -13,6 +13,7 @@ from support.keys import (
     CARD,
     EXPIRES,
     FOREIGN_CARD,
+    FOREIGN_OPERATOR,
     FOREIGN_PARTIES,
     NOW,
     OPERATOR,
@@ -21,9 +22,24 @@ from support.keys import (
     TILL,
     Party,
     certify,
+    party,
     trust_store,
 )
-from support.samples import ANSWER, BATCH, CERTIFICATION_REQUEST, ISSUANCE, POLICY, SAMPLES, VOUCHER, Sample
+from support.samples import (
+    ANSWER,
+    BATCH,
+    CERTIFICATION_REQUEST,
+    CLOSING,
+    GRANT,
+    ISSUANCE,
+    ORDER,
+    POLICY,
+    REPORT,
+    REVOCATIONS,
+    SAMPLES,
+    VOUCHER,
+    Sample,
+)
 from support.vectors import vectors
 from wallet_core import codec
 from wallet_core.certificates import CertificateClass
@@ -40,6 +56,7 @@ from wallet_core.errors import (
 )
 from wallet_core.inspection import KINDS, open_message, verify
 from wallet_core.messages import MessageType, Signed
+from wallet_core.trust import TrustStore
 
 every_message = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 
@@ -105,6 +122,9 @@ def test_the_signers_certificate_is_needed() -> None:
         (replace(ISSUANCE, authority=OPERATOR.id), OPERATOR),
         (replace(BATCH, payee=CARD.id), CARD),
         (replace(ANSWER, operator=OPERATOR_PURSE.id), OPERATOR_PURSE),
+        (replace(REPORT, purse=TILL.id), TILL),
+        (replace(CLOSING, operator=TILL.id), TILL),
+        (replace(REVOCATIONS, operator=AUTHORITY.id), AUTHORITY),
     ],
     ids=[
         "till pays",
@@ -114,6 +134,9 @@ def test_the_signers_certificate_is_needed() -> None:
         "operator issues",
         "card deposits",
         "purse",
+        "till reports",
+        "till closes",
+        "authority revokes",
     ],
 )
 def test_a_class_that_may_not_say_this(message: Any, signer: Party) -> None:
@@ -162,7 +185,7 @@ def test_cut_at_every_byte(sample: Sample) -> None:
             open_message(data[:end])
 
 
-@pytest.mark.parametrize("payload", [{0: 5}, {0: 6}, {0: 13}, {0: 0}, {0: None}, {0: "1"}, {}, {1: 1}, [], 0, None, ""])
+@pytest.mark.parametrize("payload", [{0: 15}, {0: 16}, {0: 0}, {0: None}, {0: "1"}, {}, {1: 1}, [], 0, None, ""])
 def test_a_type_that_is_not_known(payload: Any) -> None:
     with pytest.raises(WrongTypeError):
         open_message(Sign1(bytes.fromhex("a10126"), codec.encode(payload), bytes(64)).to_bytes())
@@ -190,6 +213,54 @@ def test_a_bad_message_is_not_opened_as_something_else(vector: dict[str, Any]) -
 
 
 def test_every_type_of_this_version_can_be_opened() -> None:
-    reserved = {MessageType.REVERSAL_ORDER, MessageType.REPORT, MessageType.GRANT}
-    assert set(KINDS) == set(MessageType) - reserved
+    """A fraud proof alone is no signed message: wallet_core.fraud reads it."""
+    assert set(KINDS) == set(MessageType) - {MessageType.FRAUD_PROOF}
     assert {type(sample.message) for sample in SAMPLES} == set(KINDS.values())
+
+
+SECOND_OPERATOR = party("another operator", CertificateClass.OPERATOR, "authority")
+
+
+@pytest.mark.parametrize("message", [ORDER, GRANT], ids=["order", "grant"])
+def test_only_the_purses_own_operator_orders_and_grants(message: Any) -> None:
+    """Neither names its signer: the issuer in the purse's certificate does."""
+    good = open_message(Signed.sign(message, OPERATOR.key).to_bytes())
+    for known in (None, CARD.certificate, OPERATOR.certificate):
+        verify(good, trust_store(), known, now=NOW)
+    forged = open_message(Signed.sign(message, SECOND_OPERATOR.key).to_bytes())
+    store = trust_store()
+    store.add_operator(SECOND_OPERATOR.certificate)
+    verify(forged, store, None, now=NOW)  # by an operator: without the purse's certificate no more can be known
+    with pytest.raises(BadSignatureError):
+        verify(forged, store, CARD.certificate, now=NOW)
+    for signer in (CARD, AUTHORITY, TILL):
+        with pytest.raises(BadSignatureError):
+            verify(
+                open_message(Signed.sign(message, signer.key).to_bytes()), trust_store(), signer.certificate, now=NOW
+            )
+
+
+@pytest.mark.parametrize("message", [ORDER, GRANT], ids=["order", "grant"])
+def test_an_order_without_an_operator_at_hand(message: Any) -> None:
+    opened = open_message(Signed.sign(message, OPERATOR.key).to_bytes())
+    store = TrustStore(AUTHORITY.certificate, production=False)
+    for signer in (None, TILL.certificate):
+        with pytest.raises(MismatchError) as caught:
+            verify(opened, store, signer, now=NOW)
+        assert "--trust" in caught.value.next_step
+    verify(opened, store, OPERATOR.certificate, now=NOW)
+    with pytest.raises(ExpiredCertificateError):
+        verify(opened, trust_store(), None, now=EXPIRES)
+    with pytest.raises(UntrustedCertificateError):
+        verify(
+            open_message(Signed.sign(message, FOREIGN_OPERATOR.key).to_bytes()),
+            trust_store(),
+            FOREIGN_OPERATOR.certificate,
+            now=NOW,
+        )
+
+
+def test_a_report_of_another_epoch() -> None:
+    signed = Signed.sign(replace(REPORT, epoch=2), CARD.key)
+    with pytest.raises(MismatchError):
+        verify(open_message(signed.to_bytes()), trust_store(), CARD.certificate, now=NOW)

@@ -11,21 +11,26 @@ import pytest
 
 from support.keys import CARD, MERCHANT_PURSE, OPERATOR_PURSE, TILL
 from support.purses import EVERY_CLASS, seal
-from support.samples import LOAD_REQUEST, LOAD_VOUCHER, POLICY, REQUEST, digest
+from support.samples import GRANT, LOAD_REQUEST, LOAD_VOUCHER, ORDER, POLICY, REQUEST, VOUCHER, digest
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.ids import COUNTER_MAX
-from wallet_core.messages import Policy, Request, Signed, Voucher
+from wallet_core.messages import Grant, Policy, Receipt, Refusal, Request, ReversalOrder, Signed, Voucher
 from wallet_core.money import MAX_MINOR_UNITS
-from wallet_core.purse import control, receive, spend
+from wallet_core.purse import control, receive, settle, spend
 from wallet_core.purse.state import Entry, EntryState, Lifecycle, PurseState, Slot, SlotState
 from wallet_core.suites import Suite
 
-ORDER = list(Refused)
+RANKED = list(Refused)
 ACTIVE = PurseState(lifecycle=Lifecycle.ACTIVE, total_in=50_000, in_acked=50_000)
 PAYABLE = replace(POLICY, payee_classes=EVERY_CLASS & ~(1 << CertificateClass.MERCHANT_PURSE))
 FULL_SLOTS = tuple(Slot(SlotState.PENDING, n, digest(f"slot {n}"), TILL.id, b"voucher") for n in range(90, 106))
 FULL_TABLE = tuple(Entry(EntryState.REFUSED, k, 1, digest(f"entry {k}"), b"", b"", b"refusal") for k in range(90, 98))
+PAID = Slot(SlotState.PENDING, VOUCHER.n, REQUEST.hash, TILL.id, b"voucher", VOUCHER.amount, VOUCHER.hash)
+RECEIPT = Receipt(
+    suite=Suite.ES256, payee=TILL.id, k=7, voucher_hash=VOUCHER.hash, total_in=1, total_out=0, total_reversed=0
+)
+REFUSAL = Refusal(suite=Suite.ES256, payee=TILL.id, k=7, request_hash=REQUEST.hash)
 
 
 @dataclass
@@ -39,7 +44,12 @@ class Case:
     payer: bytes = OPERATOR_PURSE.id
     payee_class: CertificateClass | None = CertificateClass.TILL
     payer_class: CertificateClass = CertificateClass.OPERATOR_PURSE
+    decider: CertificateClass = CertificateClass.MERCHANT_PURSE
     pin_verified: bool = True
+    receipt: Receipt = RECEIPT
+    refusal: Refusal = REFUSAL
+    order: ReversalOrder = ORDER
+    grant: Grant = GRANT
     unverifiable: set[Refused] = field(default_factory=set)
 
     def has(self, **changes: Any) -> Case:
@@ -62,7 +72,7 @@ class Case:
 
     def verify(self) -> None:
         """What a purse does with the certificates and the signature that came along."""
-        for reason in sorted(self.unverifiable, key=ORDER.index):
+        for reason in sorted(self.unverifiable, key=RANKED.index):
             raise PurseRefusal(reason)
 
 
@@ -106,6 +116,47 @@ def collect(case: Case) -> Any:
         payer_class=case.payer_class,
         verify_payer=case.verify,
     )
+
+
+def ask_verified(case: Case) -> Any:
+    return receive.request(
+        case.state,
+        CARD.id,
+        case.policy,
+        suite=Suite.ES256,
+        payer=case.payer,
+        epoch=1,
+        n=1,
+        amount=case.request.amount,
+        order_hash=bytes(32),
+        payer_class=case.payer_class,
+        verify_payer=case.verify,
+    )
+
+
+def paid(case: Case) -> PurseState:
+    """With the sample voucher in a slot, unless a fault has put something else there."""
+    return case.has(slots=(PAID,)).state if case.state.slots == PurseState().slots else case.state
+
+
+def acknowledge(case: Case) -> Any:
+    return settle.acknowledge(paid(case), case.receipt, payee_class=case.decider, verify=case.verify)
+
+
+def acknowledge_refusal(case: Case) -> Any:
+    return settle.acknowledge(paid(case), case.refusal, payee_class=case.decider, verify=case.verify)
+
+
+def reverse(case: Case) -> Any:
+    return settle.reverse(paid(case), CARD.id, case.order, verify=case.verify)
+
+
+def report(case: Case) -> Any:
+    return settle.report(paid(case), CARD.id, suite=Suite.ES256, policy_version=case.policy.version)
+
+
+def take_grant(case: Case) -> Any:
+    return settle.apply_grant(paid(case), CARD.id, case.grant, policy_version=case.policy.version, verify=case.verify)
 
 
 def refuse(case: Case) -> Any:
@@ -161,6 +212,34 @@ REQUEST_FAULTS: dict[Refused, Fault] = {
     R.BALANCE_LIMIT: lambda case: case.allows(balance_limit=0),
     R.PIN_BLOCKED: lambda case: case.has(pin_tries=0),
 }
+REQUEST_VERIFIED: dict[Refused, Fault] = REQUEST_FAULTS | {
+    R.PAYEE_CLASS: lambda case: case.comes(payer_class=CertificateClass.HARD_WALLET),
+    R.CERTIFICATE: lambda case: case.unverifiable.add(R.CERTIFICATE),
+}
+ENDING: dict[Refused, Fault] = {
+    R.WRONG_STATE: lambda case: case.has(lifecycle=Lifecycle.TERMINATED),
+    R.CERTIFICATE: lambda case: case.unverifiable.add(R.CERTIFICATE),
+    R.SIGNATURE: lambda case: case.unverifiable.add(R.SIGNATURE),
+}
+NO_SLOT: dict[Refused, Fault] = {R.NOT_FOUND: lambda case: case.has(slots=FULL_SLOTS)}
+ACKNOWLEDGE: dict[Refused, Fault] = ENDING | {
+    R.WRONG_PURSE: lambda case: case.comes(receipt=replace(case.receipt, payee=MERCHANT_PURSE.id)),
+    R.OUTCOME_FINAL: lambda case: case.has(slots=(replace(PAID, state=SlotState.REVERSED),)),
+}
+ACKNOWLEDGE_REFUSAL: dict[Refused, Fault] = ENDING | {
+    R.WRONG_PURSE: lambda case: case.comes(refusal=replace(case.refusal, payee=MERCHANT_PURSE.id)),
+    R.OUTCOME_FINAL: lambda case: case.has(slots=(replace(PAID, state=SlotState.COLLECTED),)),
+}
+# A card verifies its own operator's signature with a certificate that it has verified before.
+BY_OPERATOR: dict[Refused, Fault] = {reason: ENDING[reason] for reason in (R.WRONG_STATE, R.SIGNATURE)}
+REVERSE: dict[Refused, Fault] = BY_OPERATOR | {
+    R.WRONG_PURSE: lambda case: case.comes(order=replace(case.order, payer=TILL.id)),
+    R.OUTCOME_FINAL: ACKNOWLEDGE_REFUSAL[R.OUTCOME_FINAL],
+}
+GRANT_FAULTS: dict[Refused, Fault] = BY_OPERATOR | {
+    R.WRONG_PURSE: lambda case: case.comes(grant=replace(case.grant, epoch=2)),
+    R.POLICY_OLD: lambda case: case.comes(grant=replace(case.grant, policy_version=case.policy.version + 1)),
+}
 COLLECT: dict[Refused, Fault] = {
     R.WRONG_STATE: lambda case: case.has(lifecycle=Lifecycle.TERMINATED),
     R.WRONG_PURSE: lambda case: case.comes(voucher=replace(case.voucher, payee=MERCHANT_PURSE.id)),
@@ -189,6 +268,15 @@ COMMANDS: dict[str, tuple[Callable[[Case], Any], dict[Refused, Fault]]] = {
     "REFUSE": (refuse, REFUSE),
     "RESEND": (resend, RESEND),
     "VERIFY": (verify_pin, VERIFY),
+    "REQUEST, payer verified": (ask_verified, REQUEST_VERIFIED),
+    "ACKNOWLEDGE": (acknowledge, ACKNOWLEDGE),
+    "ACKNOWLEDGE, no slot": (acknowledge, ENDING | NO_SLOT),
+    "ACKNOWLEDGE refusal": (acknowledge_refusal, ACKNOWLEDGE_REFUSAL),
+    "ACKNOWLEDGE refusal, no slot": (acknowledge_refusal, ENDING | NO_SLOT),
+    "REVERSE": (reverse, REVERSE),
+    "REVERSE, no slot": (reverse, BY_OPERATOR | {R.WRONG_PURSE: REVERSE[R.WRONG_PURSE]} | NO_SLOT),
+    "REPORT": (report, {R.WRONG_STATE: ENDING[R.WRONG_STATE]}),
+    "GRANT": (take_grant, GRANT_FAULTS),
 }
 
 
@@ -225,14 +313,14 @@ def test_of_two_or_three_reasons_the_earliest_answers(name: str) -> None:
         [reason.name for reason in some]
         for size in (2, 3)
         for some in combinations(faults, size)
-        if answer(name, some) is not min(some, key=ORDER.index)
+        if answer(name, some) is not min(some, key=RANKED.index)
     ]
     assert not wrong
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_with_every_reason_from_one_on_that_one_answers(name: str) -> None:
-    ordered = sorted(COMMANDS[name][1], key=ORDER.index)
+    ordered = sorted(COMMANDS[name][1], key=RANKED.index)
     assert [answer(name, ordered[at:]) for at in range(len(ordered))] == ordered
 
 
@@ -257,4 +345,4 @@ def test_nothing_is_verified_that_is_refused_anyway() -> None:
         with pytest.raises(PurseRefusal) as refusal:
             pay(case)
         assert refusal.value.reason is reason
-        assert case.calls == (ORDER.index(reason) >= ORDER.index(R.CERTIFICATE))
+        assert case.calls == (RANKED.index(reason) >= RANKED.index(R.CERTIFICATE))

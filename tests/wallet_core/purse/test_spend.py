@@ -60,7 +60,7 @@ def test_what_a_debit_changes() -> None:
     assert isinstance(decision, Debit)
     signed = Signed.sign(decision.voucher, CARD.key).to_bytes()
     after = decision.commit(signed)
-    slot = Slot(SlotState.PENDING, 5, request.hash, TILL.id, signed)
+    slot = Slot(SlotState.PENDING, 5, request.hash, TILL.id, signed, 6_800, decision.voucher.hash)
     assert after == replace(
         state,
         next_n=6,
