@@ -41,8 +41,7 @@ class Plain:
         if self._rows and tx.add_vouchers(self._rows) != len(self._rows):
             raise NotPlain
 
-    @staticmethod
-    def check_cover(tx: Writer) -> None:
+    def check_cover(self, tx: Writer) -> None:
         """After the postings: raises NotPlain, with the transaction to be rolled back, when a card paid too much."""
-        if tx.is_overdrawn():
+        if tx.is_overdrawn(self.verdicts.cards):
             raise NotPlain

@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from server.ledger.accounts import Account, AccountKind, TransferKind
+from server.storage.protocol_endings import EndingReader, EndingWriter
+from server.storage.protocol_risk import RiskReader, RiskWriter
 from server.storage.records import (
     BatchRecord,
     CodeRecord,
@@ -24,13 +26,13 @@ from server.storage.records import (
     TillRecord,
     VoucherRecord,
     VoucherRow,
-    VoucherState,
 )
 
 
 class PartyReader(Protocol):
     def purse(self, purse_id: bytes) -> PurseRecord | None: ...
     def purse_by_serial(self, serial: bytes) -> PurseRecord | None: ...
+    def purse_by_number(self, number: int) -> PurseRecord | None: ...
     def purses(self, purse_ids: Collection[bytes]) -> list[PurseRecord]:
         """Those of `purse_ids` that are known, in no order."""
         ...
@@ -41,8 +43,10 @@ class PartyReader(Protocol):
 
 
 class PartyWriter(PartyReader, Protocol):
-    def add_purse(self, purse_id: bytes, certificate: bytes, serial: bytes | None, *, now: int) -> PurseRecord:
-        """With its two accounts, both at 0."""
+    def add_purse(
+        self, purse_id: bytes, certificate: bytes, serial: bytes | None, *, now: int, merchant: str | None = None
+    ) -> PurseRecord:
+        """With its two accounts, both at 0; a merchant's purse unloads to the wallet of `merchant`."""
         ...
 
     def add_merchant(self, merchant_id: str, name: str, *, now: int) -> MerchantRecord:
@@ -60,8 +64,16 @@ class LoadReader(Protocol):
     def load(self, load_id: str) -> LoadRecord | None: ...
     def load_by_key(self, key_digest: bytes) -> LoadRecord | None: ...
     def load_by_voucher(self, voucher_hash: bytes) -> LoadRecord | None: ...
+    def load_by_request(self, card: bytes, request_hash: bytes) -> LoadRecord | None:
+        """The load that was paid for this Request."""
+        ...
+
+    def reversed_loads(self) -> int:
+        """Fen of all loads that came back to the operator's purse."""
+        ...
+
     def pending_loads(self, card: bytes) -> list[LoadRecord]:
-        """Paid to this card, no Receipt yet; oldest first."""
+        """Paid to this card, neither collected nor refused; oldest first."""
         ...
 
 
@@ -82,6 +94,9 @@ class LoadWriter(LoadReader, Protocol):
         ...
 
     def collect_load(self, load_id: str, receipt: bytes) -> None: ...
+    def reverse_load(self, load_id: str) -> None:
+        """Once."""
+        ...
 
 
 class DepositReader(Protocol):
@@ -91,8 +106,8 @@ class DepositReader(Protocol):
         """This till's whose H(Request) begins with `prefix` (`request_prefix`): a short list to look through."""
         ...
 
-    def refused_requests(self, till: int) -> frozenset[bytes]:
-        """H(Request) of everything this till has refused."""
+    def refused_requests(self, tills: Collection[int]) -> frozenset[bytes]:
+        """H(Request) of everything that these tills have refused or that was closed for them."""
         ...
 
     def headroom(self, card_accounts: Collection[int]) -> dict[int, int]:
@@ -100,8 +115,9 @@ class DepositReader(Protocol):
         its loads in flight."""
         ...
 
-    def is_overdrawn(self) -> bool:
-        """Whether any card has paid more than its headroom: never so in what is committed."""
+    def is_overdrawn(self, card_accounts: Collection[int]) -> bool:
+        """Whether any of these has paid more than its headroom. Vouchers between purses may come before the proof of
+        what they were paid from, so that a committed state can show it; a deposit never makes it so."""
         ...
 
     def evidence_count(self) -> int: ...
@@ -116,7 +132,6 @@ class DepositWriter(DepositReader, Protocol):
         """Insert those whose (payer, epoch, n) is new; how many that were."""
         ...
 
-    def set_voucher_state(self, payer: int, epoch: int, n: int, state: VoucherState) -> None: ...
     def add_refusal(self, till: int, request_hash: bytes, raw: bytes) -> None: ...
     def add_evidence(self, payer: int, epoch: int, n: int, first: bytes, second: bytes, second_hash: bytes) -> None:
         """Two vouchers with one counter; the same pair again is kept once."""
@@ -139,11 +154,11 @@ class LedgerWriter(LedgerReader, Protocol):
         ...
 
 
-class Reader(PartyReader, LoadReader, DepositReader, LedgerReader, Protocol):
+class Reader(PartyReader, LoadReader, DepositReader, EndingReader, RiskReader, LedgerReader, Protocol):
     """Everything that can be read, as of one moment."""
 
 
-class Writer(Reader, PartyWriter, LoadWriter, DepositWriter, LedgerWriter, Protocol):
+class Writer(Reader, PartyWriter, LoadWriter, DepositWriter, EndingWriter, RiskWriter, LedgerWriter, Protocol):
     """Everything that can be read or written in one transaction."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from server.storage.records_risk import Predecessor
+
 
 @dataclass(frozen=True, slots=True)
 class PurseRecord:
@@ -16,6 +18,7 @@ class PurseRecord:
     serial: bytes | None
     card_account: int
     flight_account: int
+    merchant: str | None = None  # whose wallet an unload goes to: a merchant's purse has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class CodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class TillRecord:
-    """An account payee, with the head of its chain of batches."""
+    """An account payee, with the head of its chain of batches and the tills whose place it has taken, newest first."""
 
     number: int
     id: bytes
@@ -46,17 +49,33 @@ class TillRecord:
     wallet: int
     last_number: int
     last_hash: bytes
+    predecessors: tuple[Predecessor, ...] = ()
+
+    def payee(self, till_id: bytes) -> bytes | None:
+        """The certificate under which this till takes what is made out to `till_id`: its own or a predecessor's."""
+        if till_id == self.id:
+            return self.certificate
+        return next((one.certificate for one in self.predecessors if one.id == till_id), None)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Its own and its predecessors'."""
+        return (self.number, *(one.number for one in self.predecessors))
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorPurseRecord:
-    """The operator's purse: what it has spent is `next_n`, what it has is the balance of its account."""
+    """The operator's purse: what it has spent is `next_n`, what it has is the balance of its account.
+
+    `total_out`: fen that it has paid in this epoch.
+    """
 
     id: bytes
     epoch: int
     next_n: int
     account: int
     balance: int
+    total_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +94,7 @@ class LoadRecord:
     voucher: bytes | None = None  # the payload; signing it again gives the same bytes
     voucher_hash: bytes | None = None
     receipt: bytes | None = None
+    is_reversed: bool = False  # the card has refused its Request
 
     @property
     def paid(self) -> bool:
@@ -91,11 +111,20 @@ class BatchRecord:
 
 
 class VoucherState(IntEnum):
-    """What became of a genuine voucher; the numbers are those of `DepositStatus`."""
+    """What became of a genuine voucher; those up to 9 are also a `DepositStatus`."""
 
     SETTLED = 0
     REFUSED = 7
-    REVIEW = 9
+    EQUIVOCATION = 8  # not credited, beside another one with its counter
+    REVIEW = 9  # not credited, beyond what its payer is proved to have received
+    OPEN = 10  # for a purse that has said neither that it collected nor that it refused
+    UNLOADING = 11  # made out to the operator's purse: not covered yet by what the payer is proved to have received
+    UNLOADED = 12  # paid out
+
+    @property
+    def charged(self) -> bool:
+        """Whether its amount has left the payer's shadow, or `loss` in its place."""
+        return self in (VoucherState.SETTLED, VoucherState.OPEN, VoucherState.UNLOADED)
 
 
 # payer number, epoch, n, H(Voucher), amount, first 8 bytes of H(Request) as a number, batch key, VoucherState
@@ -104,7 +133,11 @@ VoucherRow = tuple[int, int, int, bytes, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class VoucherRecord:
-    """A genuine voucher. Its bytes are in the batch with key `batch`."""
+    """A genuine voucher. Its bytes are in the batch with key `batch`, or among the loose ones where no batch brought it:
+    then the batch number in the key is 0, and for a purse the key is negative (`purse_key`).
+
+    `rival`: another voucher with its counter was there before.
+    """
 
     payer: int
     epoch: int
@@ -113,6 +146,17 @@ class VoucherRecord:
     amount: int
     batch: int
     state: VoucherState
+    rival: bool = False
+
+    @property
+    def till(self) -> int | None:
+        """Number of the account payee that it is credited to; None for a purse."""
+        return self.batch >> 32 if self.batch > 0 else None
+
+    @property
+    def payee_purse(self) -> int | None:
+        """Number of the payee where it is a purse."""
+        return -(self.batch >> 32) if self.batch < 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +184,11 @@ class LedgerCheck:
 def batch_key(till_number: int, batch_number: int) -> int:
     """One number for one batch: the till's in the upper half, the batch's in the lower 32 bits."""
     return till_number << 32 | batch_number
+
+
+def purse_key(purse_number: int) -> int:
+    """In the place of a batch's key: the payee is a purse, and no batch brought its voucher."""
+    return -purse_number << 32
 
 
 def request_prefix(request_hash: bytes) -> int:

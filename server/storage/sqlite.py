@@ -16,12 +16,15 @@ from typing import cast
 
 from sqlite_utils import Database
 
+from server.storage import migration_endings as _endings  # noqa: F401  (m002 adds itself to the schema)
+from server.storage import migration_risk as _risk  # noqa: F401  (m003)
 from server.storage.migrations import SCHEMA
 from server.storage.protocol import Reader, Writer
 from server.storage.sqlite_deposits import SqliteDeposits
+from server.storage.sqlite_endings import SqliteEndings
 from server.storage.sqlite_ledger import SqliteLedger
 from server.storage.sqlite_loads import SqliteLoads
-from server.storage.sqlite_parties import SqliteParties
+from server.storage.sqlite_risk import SqliteRisk
 from wallet_core.errors import StorageError
 
 PAGE_SIZE = 4096  # bytes; most changed pages are changed in one row
@@ -29,7 +32,7 @@ WRITER_CACHE_KIB, READER_CACHE_KIB = 65_536, 4_096
 CHECKPOINT_PAGES = 16_000  # 64 MB of log: a page that many batches change goes to the file once
 
 
-class SqliteTransaction(SqliteParties, SqliteLoads, SqliteDeposits, SqliteLedger):
+class SqliteTransaction(SqliteRisk, SqliteLoads, SqliteDeposits, SqliteEndings, SqliteLedger):
     """All that a Reader and a Writer offer, on one connection inside one transaction."""
 
 

@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable
 from server.storage.records import BatchRecord, VoucherRecord, VoucherRow, VoucherState
 from server.storage.sqlite_session import Row, SqliteSession
 
-_VOUCHER = "SELECT payer, epoch, n, hash, amount, batch, state FROM voucher"
-# Left alone, SQLite would look through all cards (kind 4): it does not know that next to none is below zero.
+VOUCHER = "SELECT payer, epoch, n, hash, amount, batch, state, 0 AS rival FROM voucher"
+RIVAL = "SELECT payer, epoch, n, hash, amount, batch, state, 1 AS rival FROM rival"
+# Left alone, SQLite would look through all cards (kind 4): it does not know that few are below zero.
 _OVERDRAWN = (
-    "SELECT 1 FROM account c INDEXED BY account_card_below_zero JOIN purse p ON p.card_account = c.number "
-    "JOIN account f ON f.number = p.flight_account "
-    "WHERE c.kind = 4 AND c.balance < 0 AND c.balance + f.balance < 0 LIMIT 1"
+    "SELECT c.number FROM account c INDEXED BY account_card_below_zero JOIN purse p ON p.card_account = c.number "
+    "JOIN account f ON f.number = p.flight_account WHERE c.kind = 4 AND c.balance < 0 AND c.balance + f.balance < 0"
 )
 
 
@@ -25,14 +25,18 @@ class SqliteDeposits(SqliteSession):
         return BatchRecord(*row) if row else None
 
     def voucher(self, payer: int, epoch: int, n: int) -> VoucherRecord | None:
-        row = self._row(f"{_VOUCHER} WHERE payer = ? AND epoch = ? AND n = ?", payer, epoch, n)
-        return _voucher(row) if row else None
+        row = self._row(f"{VOUCHER} WHERE payer = ? AND epoch = ? AND n = ?", payer, epoch, n)
+        return voucher_record(row) if row else None
 
     def vouchers_of_request(self, till: int, prefix: int) -> list[VoucherRecord]:
-        return [_voucher(row) for row in self._rows(f"{_VOUCHER} WHERE batch >> 32 = ? AND request = ?", till, prefix)]
+        where = "WHERE batch >> 32 = ? AND request = ?"
+        rows = self._rows(f"{VOUCHER} {where} UNION ALL {RIVAL} {where}", till, prefix, till, prefix)
+        return [voucher_record(row) for row in rows]
 
-    def refused_requests(self, till: int) -> frozenset[bytes]:
-        return frozenset(row[0] for row in self._rows("SELECT request_hash FROM refusal WHERE till = ?", till))
+    def refused_requests(self, tills: Collection[int]) -> frozenset[bytes]:
+        marks = ", ".join("?" * len(tills))
+        tables = (f"SELECT request_hash FROM {table} WHERE till IN ({marks})" for table in ("refusal", "closing"))
+        return frozenset(row[0] for row in self._rows(" UNION ".join(tables), *tills, *tills))
 
     def headroom(self, card_accounts: Collection[int]) -> dict[int, int]:
         rows = self._rows(
@@ -42,8 +46,9 @@ class SqliteDeposits(SqliteSession):
         )
         return dict(rows)
 
-    def is_overdrawn(self) -> bool:
-        return self._row(_OVERDRAWN) is not None
+    def is_overdrawn(self, card_accounts: Collection[int]) -> bool:
+        asked = frozenset(card_accounts)
+        return any(row[0] in asked for row in self._rows(_OVERDRAWN))
 
     def evidence_count(self) -> int:
         return self._number("SELECT count(*) FROM evidence")
@@ -61,11 +66,6 @@ class SqliteDeposits(SqliteSession):
         sql = "INSERT INTO voucher VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         return self._connection.executemany(sql, rows).rowcount
 
-    def set_voucher_state(self, payer: int, epoch: int, n: int, state: VoucherState) -> None:
-        self._change_one(
-            "UPDATE voucher SET state = ? WHERE payer = ? AND epoch = ? AND n = ?", state.value, payer, epoch, n
-        )
-
     def add_refusal(self, till: int, request_hash: bytes, raw: bytes) -> None:
         self._insert("INSERT INTO refusal VALUES (?, ?, ?)", till, request_hash, raw)
 
@@ -77,6 +77,6 @@ class SqliteDeposits(SqliteSession):
         )
 
 
-def _voucher(row: Row) -> VoucherRecord:
-    payer, epoch, n, voucher_hash, amount, batch, state = row
-    return VoucherRecord(payer, epoch, n, voucher_hash, amount, batch, VoucherState(state))
+def voucher_record(row: Row) -> VoucherRecord:
+    payer, epoch, n, voucher_hash, amount, batch, state, rival = row
+    return VoucherRecord(payer, epoch, n, voucher_hash, amount, batch, VoucherState(state), bool(rival))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from server.ledger.accounts import AccountKind
 from server.storage.records import LoadRecord, OperatorPurseRecord
-from server.storage.sqlite_session import SqliteSession
+from server.storage.sqlite_session import Row, SqliteSession
 
 _LOAD = (
-    "SELECT id, key_digest, card, amount, order_hash, payer, epoch, n, request_hash, voucher, voucher_hash, receipt "
-    "FROM load"
+    "SELECT id, key_digest, card, amount, order_hash, payer, epoch, n, request_hash, voucher, voucher_hash, receipt, "
+    "is_reversed FROM load"
 )
 
 
@@ -17,7 +17,7 @@ class SqliteLoads(SqliteSession):
 
     def operator_purse(self) -> OperatorPurseRecord | None:
         row = self._row(
-            "SELECT p.id, p.epoch, p.next_n, p.account, a.balance "
+            "SELECT p.id, p.epoch, p.next_n, p.account, a.balance, p.total_out "
             "FROM operator_purse p JOIN account a ON a.number = p.account"
         )
         return OperatorPurseRecord(*row) if row else None
@@ -31,13 +31,21 @@ class SqliteLoads(SqliteSession):
     def load_by_voucher(self, voucher_hash: bytes) -> LoadRecord | None:
         return self._load("WHERE voucher_hash = ?", voucher_hash)
 
-    def _load(self, where: str, value: str | bytes) -> LoadRecord | None:
-        row = self._row(f"{_LOAD} {where}", value)
-        return LoadRecord(*row) if row else None
+    def load_by_request(self, card: bytes, request_hash: bytes) -> LoadRecord | None:
+        return self._load("WHERE card = ? AND request_hash = ?", card, request_hash)
+
+    def _load(self, where: str, *values: str | bytes) -> LoadRecord | None:
+        row = self._row(f"{_LOAD} {where}", *values)
+        return _record(row) if row else None
+
+    def reversed_loads(self) -> int:
+        return self._number("SELECT sum(amount) FROM load WHERE is_reversed = 1")
 
     def pending_loads(self, card: bytes) -> list[LoadRecord]:
-        sql = f"{_LOAD} WHERE card = ? AND voucher IS NOT NULL AND receipt IS NULL ORDER BY epoch, paid_n"
-        return [LoadRecord(*row) for row in self._rows(sql, card)]
+        unfinished = "voucher IS NOT NULL AND receipt IS NULL AND is_reversed = 0"
+        return [
+            _record(row) for row in self._rows(f"{_LOAD} WHERE card = ? AND {unfinished} ORDER BY epoch, paid_n", card)
+        ]
 
     def add_operator_purse(self, purse_id: bytes, epoch: int) -> None:
         account = self._new_account(AccountKind.OPERATOR_PURSE, purse_id.hex())
@@ -62,15 +70,27 @@ class SqliteLoads(SqliteSession):
 
     def pay_load(self, load_id: str, request_hash: bytes, voucher: bytes, voucher_hash: bytes) -> None:
         self._change_one(
-            "UPDATE load SET request_hash = ?, voucher = ?, voucher_hash = ?, "
-            "paid_n = (SELECT next_n FROM operator_purse WHERE id = load.payer) WHERE id = ? AND voucher IS NULL",
+            "UPDATE load SET request_hash = ?, voucher = ?, voucher_hash = ?, (epoch, paid_n) = "
+            "(SELECT epoch, next_n FROM operator_purse WHERE id = load.payer) WHERE id = ? AND voucher IS NULL",
             *(request_hash, voucher, voucher_hash, load_id),
         )
         self._change_one(
-            "UPDATE operator_purse SET next_n = next_n + 1 WHERE id = (SELECT payer FROM load WHERE id = ?)", load_id
+            "UPDATE operator_purse SET next_n = next_n + 1, total_out = total_out + l.amount FROM load l "
+            "WHERE l.id = ? AND operator_purse.id = l.payer",
+            load_id,
         )
 
     def collect_load(self, load_id: str, receipt: bytes) -> None:
         self._change_one(
             "UPDATE load SET receipt = ? WHERE id = ? AND voucher IS NOT NULL AND receipt IS NULL", receipt, load_id
         )
+
+    def reverse_load(self, load_id: str) -> None:
+        self._change_one(
+            "UPDATE load SET is_reversed = 1 WHERE id = ? AND voucher IS NOT NULL AND is_reversed = 0", load_id
+        )
+
+
+def _record(row: Row) -> LoadRecord:
+    *fields, is_reversed = row
+    return LoadRecord(*fields, bool(is_reversed))

@@ -245,9 +245,10 @@ def test_a_card_that_has_paid_too_much_is_seen(storage: SqliteStorage) -> None:
         load = {purse.account: -50, card.flight_account: 50}
         tx.add_transfer(TransferKind.LOAD, b"l" * 32, load, now=NOW)
         tx.add_transfer(TransferKind.DEPOSIT, b"d" * 32, {card.card_account: -50, wallet: 50}, now=NOW)
-        assert not tx.is_overdrawn()  # only its Receipt is late
+        assert not tx.is_overdrawn([card.card_account])  # only its Receipt is late
         tx.add_transfer(TransferKind.DEPOSIT, b"e" * 32, {card.card_account: -1, wallet: 1}, now=NOW)
-        assert tx.is_overdrawn()
+        assert tx.is_overdrawn([card.card_account])
+        assert not tx.is_overdrawn([card.flight_account])  # somebody else's debt is nobody's else
 
 
 @pytest.mark.parametrize(("first", "number"), [(b"\x00" * 8, 0), (b"\xff" * 8, -1), (b"\x80" + bytes(7), -(2**63))])
