@@ -23,9 +23,10 @@ declare -A PARTS=(
     [libpcsclite-dev]='pkg-config --exists libpcsclite'
     [opensc]='has opensc-tool'
     [pcsc-tools]='has pcsc_scan'
+    [patch]='has patch'
 )
 PCSC_PARTS=(pcscd vsmartcard-vpcd gcc libc6-dev swig pkg-config libpcsclite-dev python3-dev)
-TEST_PARTS=(opensc pcsc-tools)
+TEST_PARTS=(opensc pcsc-tools patch)
 
 say() { echo "set-up: $*"; }
 fail() {
