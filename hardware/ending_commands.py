@@ -1,4 +1,4 @@
-"""The commands that end a transfer in the purse that paid: ACKNOWLEDGE, REVERSE, REPORT and GRANT (docs/spec/apdu.md)."""
+"""The commands that end a transfer in the purse that paid: ACKNOWLEDGE, REVERSE, REPORT, GRANT (docs/spec/apdu.md)."""
 
 from __future__ import annotations
 

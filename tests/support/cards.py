@@ -10,7 +10,7 @@ Everything follows from the seed: keys, card randomness, challenges. Personalisa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from hardware.channel_opening import open_channel
 from hardware.data_objects import Fci
 from hardware.driver import HardWallet
 from hardware.emulator.card import EmulatedCard, PlannedFaults
@@ -27,6 +28,7 @@ from hardware.emulator.memory import CARD_LAYOUT
 from hardware.emulator.profiles import PROFILES, manufacture, seeded
 from hardware.emulator.record import CardRecord
 from hardware.exchange import CardConnection
+from hardware.instructions import Command
 from hardware.personalisation import CardPapers, personalise
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from hardware.transports.in_process import InProcessTransport
@@ -35,7 +37,22 @@ from wallet_core.audit import AuditData
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.keys import SoftwareKey
-from wallet_core.messages import CertificationRequest, Policy, Request, Signed, SpendMode, Voucher, parse
+from wallet_core.messages import (
+    CertificationRequest,
+    Grant,
+    Policy,
+    Receipt,
+    Refusal,
+    Report,
+    Request,
+    ReversalOrder,
+    Signed,
+    SpendMode,
+    Voucher,
+    parse,
+)
+from wallet_core.messages.ending import Outcome, pack_closed, pack_outcomes
+from wallet_core.purse.state import EntryState, SlotState
 from wallet_core.suites import Suite
 
 PIN = "246810"
@@ -137,6 +154,61 @@ class World:
         )
         signed = Signed.sign(replace(voucher, **changes), payer.key).to_bytes()
         return signed, payer.certificate.to_bytes(), self.operator.certificate.to_bytes()
+
+    def receipt_for(self, voucher: bytes, by: Party, **changes: Any) -> tuple[bytes, bytes, bytes]:
+        """What ACKNOWLEDGE wants, as a payee with a purse says it: Receipt, payee's, operator's certificates."""
+        paid = parse(Voucher, voucher)
+        receipt = Receipt(
+            suite=paid.message.suite,
+            payee=by.id,
+            k=paid.message.k,
+            voucher_hash=paid.hash,
+            total_in=paid.message.amount,
+            total_out=0,
+            total_reversed=0,
+        )
+        signed = Signed.sign(replace(receipt, **changes), by.key).to_bytes()
+        return signed, by.certificate.to_bytes(), self.operator.certificate.to_bytes()
+
+    def refusal_for(self, voucher: bytes, by: Party, **changes: Any) -> tuple[bytes, bytes, bytes]:
+        """Likewise a Refusal."""
+        paid = parse(Voucher, voucher).message
+        refusal = Refusal(suite=paid.suite, payee=by.id, k=paid.k, request_hash=paid.request_hash)
+        signed = Signed.sign(replace(refusal, **changes), by.key).to_bytes()
+        return signed, by.certificate.to_bytes(), self.operator.certificate.to_bytes()
+
+    def order_for(self, voucher: bytes, report: bytes = b"", **changes: Any) -> bytes:
+        """The operator's signed ReversalOrder for this voucher."""
+        paid = parse(Voucher, voucher)
+        order = ReversalOrder(
+            suite=paid.message.suite,
+            payer=paid.message.payer,
+            epoch=paid.message.epoch,
+            n=paid.message.n,
+            voucher_hash=paid.hash,
+            report_hash=parse(Report, report).hash if report else bytes(32),
+        )
+        return Signed.sign(replace(order, **changes), self.operator.key).to_bytes()
+
+    def grant_for(self, report: bytes, collected: Iterable[int] = (), **changes: Any) -> bytes:
+        """The operator's signed Grant: all that the report shows is in its books, and these n are collected."""
+        told = parse(Report, report)
+        message = told.message
+        final = {line.n: line.state for line in message.slot_lines if line.state != SlotState.PENDING}
+        outcomes = {**final, **dict.fromkeys(collected, int(SlotState.COLLECTED))}
+        grant = Grant(
+            suite=message.suite,
+            purse=message.purse,
+            epoch=message.epoch,
+            n_acked=message.next_n,
+            policy_version=message.policy_version,
+            out_acked=message.total_out,
+            in_acked=message.total_in,
+            outcomes=pack_outcomes(Outcome(n, state) for n, state in sorted(outcomes.items())),
+            closed=pack_closed(line.k for line in message.entry_lines if line.state != EntryState.OPEN),
+            report_hash=told.hash,
+        )
+        return Signed.sign(replace(grant, **changes), self.operator.key).to_bytes()
 
 
 def make_world(seed: str = "world") -> World:
@@ -254,6 +326,14 @@ def personalised_card(
     return hand
 
 
+def merchant_sam(world: World, serial: bytes = b"SAM 0001", *, load: int = 0, **policy: Any) -> CardInHand:
+    """A merchant's SAM: takes value from cards, pays cards back, limits as a card's but for its balance."""
+    classes = (CertificateClass.OPERATOR_PURSE, CertificateClass.HARD_WALLET, CertificateClass.MERCHANT_PURSE)
+    allowed = sum(1 << one for one in classes)
+    defaults = {"payee_classes": allowed, "payer_classes": allowed, "mode": SpendMode.INTERMITTENT}
+    return personalised_card(world, serial, load=load, profile="merchant-sam", **{**defaults, **policy})
+
+
 @contextmanager
 def refused(hand: CardInHand, reason: Refused) -> Iterator[None]:
     """The block ends with this refusal, and not a cell of the card was programmed."""
@@ -262,6 +342,17 @@ def refused(hand: CardInHand, reason: Refused) -> Iterator[None]:
         yield
     assert caught.value.reason is reason
     assert hand.flash.snapshot() == before
+
+
+def secured(hand: CardInHand, command: Command) -> bytes:
+    """One command through a fresh secure channel."""
+    hand.wallet.select()
+    keys = transport_keys(TEST_BATCH_KEY, hand.serial, production=False)
+    hand.connection.secure(open_channel(hand.connection.send, keys, bytes(8)))
+    try:
+        return hand.wallet.run(command)
+    finally:
+        hand.connection.plain()
 
 
 def record_of(hand: CardInHand) -> CardRecord:
