@@ -24,6 +24,8 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "in-progress": (HTTPStatus.CONFLICT, "The same call is still at work"),
     "stale-counter": (HTTPStatus.CONFLICT, "The operator's purse has moved on"),
     "load-settled": (HTTPStatus.CONFLICT, "This load is paid under another Request"),
+    "request-refused": (HTTPStatus.CONFLICT, "The payee has refused this Request"),
+    "not-covered": (HTTPStatus.CONFLICT, "More than the purse is proved to have received"),
     "batch-number-used": (HTTPStatus.CONFLICT, "Another batch has this number"),
     "batch-out-of-order": (HTTPStatus.CONFLICT, "The batch does not continue this till's chain"),
     "code-used": (HTTPStatus.CONFLICT, "The enrolment code was used by another key"),

@@ -29,7 +29,16 @@ class TransferKind(IntEnum):
     LOAD = 2  # H(Voucher) of the operator's purse
     LOAD_COLLECTED = 3  # H(Voucher): the card's Receipt has come
     DEPOSIT = 4  # H(DepositBatch), netted for each card
+    LOAD_REVERSED = 10  # H(Voucher): the card has refused the Request of this load
+    UNLOADED = 11  # H(Voucher): a purse has paid the operator's
+    REVIEW_SETTLED = 20  # H(Voucher): one that waited is credited
+    LOSS_MOVED = 22  # a hash of card and count: what `loss` bears for a card changes without a voucher
+    LOST_REFUND = 23  # a hash of card and count: value of a lost card to its holder
+    RESIDUAL = 24  # H(Voucher): a destroyed purse's residual pays back what it never collected
 
+
+CREDITING = (TransferKind.DEPOSIT, TransferKind.REVIEW_SETTLED)
+"""Kinds that credit a merchant's wallet with vouchers."""
 
 _PREFIX = {
     AccountKind.ISSUANCE: "issuance",

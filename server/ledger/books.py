@@ -27,6 +27,18 @@ def load_collected(
     _post(tx, TransferKind.LOAD_COLLECTED, reference, {flight_account: -amount, card_account: amount}, now=now)
 
 
+def load_reversed(
+    tx: Writer, reference: bytes, source_account: int, purse_account: int, amount: int, *, now: int
+) -> None:
+    """The card's Refusal has come: the value is in flight, or, where a Receipt came before, on the card's shadow."""
+    _post(tx, TransferKind.LOAD_REVERSED, reference, {source_account: -amount, purse_account: amount}, now=now)
+
+
+def unloaded(tx: Writer, reference: bytes, card_account: int, target_account: int, amount: int, *, now: int) -> None:
+    """A purse has paid the operator's: into its merchant's wallet, or out of the system (`redeemed`)."""
+    _post(tx, TransferKind.UNLOADED, reference, {card_account: -amount, target_account: amount}, now=now)
+
+
 def deposit(tx: Writer, reference: bytes, cards: Mapping[int, int], wallet: int, *, now: int) -> None:
     """Vouchers of one batch, netted: `cards` maps card accounts to fen (positive); an empty map posts nothing."""
     if not cards:

@@ -11,12 +11,12 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from server.ledger import books
-from server.ledger.accounts import AccountKind
+from server.load import outcomes
 from server.load.purse import OperatorPurse
 from server.problems import Problem
 from server.settings import Checkpoint, Entropy, no_checkpoint
@@ -86,7 +86,7 @@ class LoadService:
             if known is not None:
                 if (known.card, known.amount) != (card_id, amount):
                     raise Problem("idempotency-mismatch", "This Idempotency-Key began another load.")
-                return _begun(known)  # whatever the limit says by now: this load may be paid already
+                return self._again(tx, known)  # whatever the limit says by now: this load may be paid already
             if not 1 <= amount <= self._balance_limit:
                 raise Problem("limit", f"A load is from 1 to {self._balance_limit} fen.", next_step="Load less.")
             self._certificate(_card(tx, card_id), now)
@@ -106,6 +106,12 @@ class LoadService:
         self._checkpoint("load.begin-committed")
         return _begun(load)
 
+    def _again(self, tx: Reader, known: LoadRecord) -> Begun:
+        """A load that is not paid yet names the purse's present counter: the first one may be used by now."""
+        if known.paid:
+            return _begun(known)
+        return _begun(replace(known, payer=self._purse.id, epoch=self._purse.epoch, n=_purse(tx).next_n))
+
     @contextmanager
     def _alone(self, key_digest: bytes) -> Iterator[None]:
         with self._beginning_lock:
@@ -120,7 +126,8 @@ class LoadService:
     def pay(self, load_id: str, raw: bytes, now: int) -> bytes:
         """The signed voucher for the card's signed Request; for the same Request always the same bytes.
 
-        Raises CodecError, VerificationError, Problem `not-found`, `load-settled`, `stale-counter`, `purse-empty`.
+        Raises CodecError, VerificationError, Problem `not-found`, `load-settled`, `request-refused`, `stale-counter`,
+        `purse-empty`.
         """
         signed = parse(Request, raw)
         request = signed.message
@@ -133,10 +140,14 @@ class LoadService:
                     raise Problem(
                         "load-settled", "This load is paid.", next_step="Fetch the card's pending loads and collect it."
                     )
+                if load.is_reversed:
+                    raise _refused()
                 payload = load.voucher
             else:
                 card = _card(tx, load.card)
                 self._check(load, signed, self._certificate(card, now))
+                if tx.purse_refusal(load.card, request.hash) is not None:
+                    raise _refused()
                 payload = self._pay(tx, load, request, card, now)
                 self._checkpoint("load.pay-written")
         self._checkpoint("load.pay-committed")
@@ -168,9 +179,8 @@ class LoadService:
             raise Problem(
                 "purse-empty", "The operator's purse has not enough value.", next_step="Issue money into it first."
             )
-        issued = -tx.account(AccountKind.ISSUANCE).balance
-        total_out = issued - purse.balance + load.amount
-        voucher = self._purse.voucher(request, issued, total_out, self._entropy(NONCE_SIZE))
+        total_in, total_out = purse.balance + purse.total_out, purse.total_out + load.amount
+        voucher = self._purse.voucher(request, total_in, total_out, self._entropy(NONCE_SIZE))
         payload = voucher.to_payload()
         tx.pay_load(load.id, request.hash, payload, voucher.hash)
         books.load(tx, voucher.hash, purse.account, card.flight_account, load.amount, now=now)
@@ -198,12 +208,11 @@ class LoadService:
             if (receipt.payee, receipt.k) != (load.card, Voucher.from_payload(load.voucher).k):
                 raise MismatchError("the Receipt is not for the Request that was paid")
             signed.verify(Certificate.from_bytes(card.certificate).key)
+            if load.receipt is not None and parse(Receipt, load.receipt).hash != signed.hash:
+                raise MismatchError("another Receipt is recorded for this voucher")
             if load.receipt is not None:
-                if parse(Receipt, load.receipt).hash != signed.hash:
-                    raise MismatchError("another Receipt is recorded for this voucher")
                 return
-            tx.collect_load(load.id, raw)
-            books.load_collected(tx, receipt.voucher_hash, card.flight_account, card.card_account, load.amount, now=now)
+            outcomes.collected(tx, load, card, raw, now)
             self._checkpoint("load.receipt-written")
         self._checkpoint("load.receipt-committed")
         _log.info("load collected", load=load.id, card=short(load.card), amount=load.amount)
@@ -225,6 +234,12 @@ def _purse(tx: Reader) -> OperatorPurseRecord:
     if purse is None:
         raise ConfigurationError("the operator's purse is not installed", next_step="Run `ecny server install`.")
     return purse
+
+
+def _refused() -> Problem:
+    return Problem(
+        "request-refused", "The card has refused this Request.", next_step="Begin a new load, with another key."
+    )
 
 
 def _begun(load: LoadRecord) -> Begun:

@@ -82,10 +82,13 @@ _UNLOADS = (
     ) STRICT
     """,
     "ALTER TABLE purse ADD COLUMN merchant TEXT REFERENCES merchant",
+    # a report may say that a load is collected before its Receipt comes
+    "ALTER TABLE load ADD COLUMN is_collected INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE load ADD COLUMN is_reversed INTEGER NOT NULL DEFAULT 0",
+    "UPDATE load SET is_collected = 1 WHERE receipt IS NOT NULL",
     "CREATE INDEX load_request ON load (card, request_hash) WHERE request_hash IS NOT NULL",
     "DROP INDEX load_pending",
-    "CREATE INDEX load_pending ON load (card) WHERE voucher IS NOT NULL AND receipt IS NULL AND is_reversed = 0",
+    "CREATE INDEX load_pending ON load (card) WHERE voucher IS NOT NULL AND is_collected = 0 AND is_reversed = 0",
 )
 
 _APPEND_ONLY = ("report", "grant_given", "closing")

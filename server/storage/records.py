@@ -94,6 +94,7 @@ class LoadRecord:
     voucher: bytes | None = None  # the payload; signing it again gives the same bytes
     voucher_hash: bytes | None = None
     receipt: bytes | None = None
+    is_collected: bool = False  # a Receipt or a report of the card says so
     is_reversed: bool = False  # the card has refused its Request
 
     @property

@@ -42,6 +42,10 @@ _COUNTERS = (
     "UNION SELECT n FROM slot_seen WHERE payer = ?1 AND epoch = ?2 AND n < ?3)"
 )
 
+_INFLOW = (
+    "SELECT sum(b.amount) FROM brought_voucher b JOIN voucher v "
+    "ON v.payer = b.payer AND v.epoch = b.epoch AND v.n = b.n AND v.hash = b.hash WHERE b.payee = ? AND v.state = ?"
+)
 _RECEIPT, _REFUSAL = 1, 2
 
 
@@ -71,13 +75,13 @@ class SqliteEndings(SqliteSession):
         return PurseAnswer(row[0], row[1], row[2], bool(row[3]), row[4]) if row else None
 
     def proved_inflow(self, purse_id: bytes) -> int:
-        loads = "SELECT sum(amount) FROM load WHERE card = ? AND receipt IS NOT NULL AND is_reversed = 0"
-        purses = (
-            "SELECT sum(b.amount) FROM brought_voucher b JOIN voucher v "
-            "ON v.payer = b.payer AND v.epoch = b.epoch AND v.n = b.n AND v.hash = b.hash "
-            "WHERE b.payee = ? AND v.state = ?"
+        loads = "SELECT sum(amount) FROM load WHERE card = ? AND is_collected = 1 AND is_reversed = 0"
+        settled = VoucherState.SETTLED.value
+        return (
+            self._number(loads, purse_id)
+            + self._number(_INFLOW, purse_id, settled)
+            + self._number(_INFLOW.replace("voucher v", "rival v"), purse_id, settled)
         )
-        return self._number(loads, purse_id) + self._number(purses, purse_id, VoucherState.SETTLED.value)
 
     def counters_known(self, payer: int, epoch: int, next_n: int) -> int:
         return self._number(_COUNTERS, payer, epoch, next_n)

@@ -8,7 +8,7 @@ from server.storage.sqlite_session import Row, SqliteSession
 
 _LOAD = (
     "SELECT id, key_digest, card, amount, order_hash, payer, epoch, n, request_hash, voucher, voucher_hash, receipt, "
-    "is_reversed FROM load"
+    "is_collected, is_reversed FROM load"
 )
 
 
@@ -42,7 +42,7 @@ class SqliteLoads(SqliteSession):
         return self._number("SELECT sum(amount) FROM load WHERE is_reversed = 1")
 
     def pending_loads(self, card: bytes) -> list[LoadRecord]:
-        unfinished = "voucher IS NOT NULL AND receipt IS NULL AND is_reversed = 0"
+        unfinished = "voucher IS NOT NULL AND is_collected = 0 AND is_reversed = 0"
         return [
             _record(row) for row in self._rows(f"{_LOAD} WHERE card = ? AND {unfinished} ORDER BY epoch, paid_n", card)
         ]
@@ -80,9 +80,10 @@ class SqliteLoads(SqliteSession):
             load_id,
         )
 
-    def collect_load(self, load_id: str, receipt: bytes) -> None:
+    def collect_load(self, load_id: str, receipt: bytes | None) -> None:
         self._change_one(
-            "UPDATE load SET receipt = ? WHERE id = ? AND voucher IS NOT NULL AND receipt IS NULL", receipt, load_id
+            "UPDATE load SET is_collected = 1, receipt = ? WHERE id = ? AND voucher IS NOT NULL AND receipt IS NULL",
+            *(receipt, load_id),
         )
 
     def reverse_load(self, load_id: str) -> None:
@@ -92,5 +93,5 @@ class SqliteLoads(SqliteSession):
 
 
 def _record(row: Row) -> LoadRecord:
-    *fields, is_reversed = row
-    return LoadRecord(*fields, bool(is_reversed))
+    *fields, is_collected, is_reversed = row
+    return LoadRecord(*fields, bool(is_collected), bool(is_reversed))

@@ -75,8 +75,12 @@ def test_the_voucher_answers_the_request(bank: Bank, card: CardDouble) -> None:
 class TestRepeating:
     def test_beginning(self, bank: Bank, card: CardDouble) -> None:
         first = bank.begin(card, 500, "k")
-        bank.load(bank.card("b"), 100, "meanwhile")
         assert bank.begin(card, 500, "k") == first
+        bank.load(bank.card("b"), 100, "meanwhile")
+        assert bank.begin(card, 500, "k") == dataclasses.replace(first, n=2)  # the purse's present counter
+        bank.parts.loads.pay(first.load, asked(card, first, 500, n=2), NOW)
+        bank.load(bank.card("b"), 100, "later")
+        assert bank.begin(card, 500, "k") == first  # paid: nothing is asked any more
         assert bank.begin(card, 500, "other key").load != first.load
 
     def test_beginning_while_it_is_being_begun(self, tmp_path: Path) -> None:
