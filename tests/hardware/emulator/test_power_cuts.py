@@ -32,6 +32,8 @@ from hardware.pin import pin_block
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from support import tally
 from support.cards import LOAD, PIN, SERIAL, CardInHand, World, blank_card, make_world, personalised_card, record_of
+from support.keys import Party
+from wallet_core.certificates import CertificateClass
 from wallet_core.errors import CardError, OutcomeUnknownError
 from wallet_core.messages import Receipt, Refusal, Request, Voucher, parse
 from wallet_core.purse.state import Lifecycle
@@ -170,6 +172,68 @@ def personalised(world: World) -> CardInHand:
     return hand
 
 
+@cache
+def paid_to_sam() -> tuple[Party, bytes]:
+    """A SAM's key and the voucher of `paid`, for its first Request: cards of one seed sign the same bytes."""
+    sam = WORLD.party("sam", CertificateClass.MERCHANT_PURSE)
+    return sam, pay_sam(loaded(WORLD))
+
+
+def pay_sam(hand: CardInHand) -> bytes:
+    sam = WORLD.party("sam", CertificateClass.MERCHANT_PURSE)
+    return hand.wallet.pay(replace(first_request(hand, SALE), payee=sam.id).to_payload())
+
+
+def paid(world: World) -> CardInHand:
+    hand = loaded(world)
+    pay_sam(hand)
+    return hand
+
+
+def paid_and_collected(world: World) -> CardInHand:
+    """A slot COLLECTED, one REVERSED, one PENDING, and the load's final entry: all kinds that a grant looks at."""
+    hand = paid(world)
+    acknowledge(hand)
+    for _ in range(2):
+        hand.wallet.pay(world.till_request(hand.wallet.select(), 100).to_payload())
+    hand.wallet.reverse(world.order_for(hand.wallet.resend_to(world.till.id)[0]))
+    return hand
+
+
+@cache
+def granted() -> bytes:
+    """The grant after `paid_and_collected`: two slots and the entry become free, the third payment stays PENDING."""
+    return WORLD.grant_for(paid_and_collected(WORLD).wallet.report())
+
+
+def acknowledge(hand: CardInHand) -> None:
+    sam, voucher = paid_to_sam()
+    hand.wallet.acknowledge(*WORLD.receipt_for(voucher, sam))
+
+
+def acknowledge_refusal(hand: CardInHand) -> None:
+    sam, voucher = paid_to_sam()
+    hand.wallet.acknowledge_refusal(*WORLD.refusal_for(voucher, sam))
+
+
+def request_verified(hand: CardInHand) -> bytes:
+    """A card asks another card: the class that it has verified is kept beside the Request."""
+    other = WORLD.party("other card", CertificateClass.HARD_WALLET)
+    papers = other.certificate.to_bytes(), WORLD.operator.certificate.to_bytes()
+    return hand.wallet.request_verified(other.id, other.certificate.epoch, 1, 1_000, bytes(32), *papers)
+
+
+def takes_from_cards(world: World) -> CardInHand:
+    return personalised_card(world, load=LOAD, payer_classes=1 << CertificateClass.HARD_WALLET)
+
+
+ENDINGS = [
+    Case("REQUEST, payer verified", takes_from_cards, request_verified),
+    Case("ACKNOWLEDGE", paid, acknowledge),
+    Case("ACKNOWLEDGE refusal", paid, acknowledge_refusal),
+    Case("REVERSE", paid, lambda hand: hand.wallet.reverse(WORLD.order_for(paid_to_sam()[1]))),
+    Case("GRANT", paid_and_collected, lambda hand: hand.wallet.grant(granted())),
+]
 CASES = [
     Case("PAY", loaded, pay),
     Case("PAY, payee verified", loaded, pay_verified, commits=3),
@@ -184,7 +248,11 @@ CASES = [
     Case("ACTIVATE", personalised, secured(Activate()), channel),
     Case("DEACTIVATE", loaded, secured(Deactivate()), channel),
     Case("TERMINATE", loaded, secured(Terminate()), channel),
+    *ENDINGS,
 ]
+
+
+WHOLE = ("PAY", "COLLECT", *(case.name for case in ENDINGS))
 
 
 class Bench:
@@ -253,7 +321,7 @@ class Bench:
 def likeness(record: CardRecord) -> object:
     """The state without what another power session draws afresh: audit nonces, signatures, the key of a new try."""
     slots = tuple((slot.state, slot.n, slot.request_hash, slot.payee) for slot in record.purse.slots)
-    table = tuple((entry.state, entry.k, entry.amount, entry.request_hash) for entry in record.purse.table)
+    table = tuple((one.state, one.k, one.amount, one.request_hash, one.payer_class) for one in record.purse.table)
     return replace(record.purse, slots=(), table=()), slots, table, record.has_key, set(record.objects.items())
 
 
@@ -290,11 +358,11 @@ def recovery_cuts(bench: Bench, torn: bytes) -> Iterator[tuple[int, Outcome]]:
 def test_a_second_cut_while_it_recovers(case: Case) -> None:
     """A cell of the command, left unstable; then each cell of the recovery, in all four ways.
 
-    For PAY and COLLECT each cell of the command, for the others those of its last commit.
+    For what moves value each cell of the command, for the others those of its last commit.
     """
     bench = Bench(case)
     wrong = cuts = 0
-    for cell in range(0 if case.name in ("PAY", "COLLECT") else bench.cells - 3, bench.cells):
+    for cell in range(0 if case.name in WHOLE else bench.cells - 3, bench.cells):
         bench.cut(cell, Outcome.UNSTABLE)
         torn = bench.hand.flash.snapshot()
         for _ in recovery_cuts(bench, torn):
@@ -329,7 +397,7 @@ def test_a_cut_at_every_cell_of_a_whole_personalisation() -> None:
 
 def test_a_tear_answers_nothing_that_is_not_committed() -> None:
     """The last cell of each command is its commit: with power for all but it, there is no answer to be had."""
-    for case in CASES[:5]:
+    for case in (*CASES[:5], *ENDINGS):
         bench = Bench(case)
         bench.cut(bench.cells - 1, Outcome.OLD)
         assert bench.power_cycle() == bench.allowed[-2], "not done, and nothing was said"
