@@ -21,11 +21,13 @@ import click
 
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import ConfigurationError, EcnyError, ExitCode, PurseRefusal, StorageError, UsageError
+from wallet_core.fraud import Culprit, FraudProof, check, is_proof
 from wallet_core.inspection import open_message, verify
 from wallet_core.messages.deposit import MAX_BATCH_SIZE
 from wallet_core.trust import TrustStore
 
 ENTRY_POINT_GROUP = "ecny.commands"
+_FRAUD_PROOF = "fraud-proof"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -164,7 +166,7 @@ def root(ctx: click.Context, data: Path | None, as_json: bool) -> None:
 
 
 @root.command("verify")
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("words", nargs=-1, metavar="[fraud-proof] FILE")
 @click.option(
     "--trust",
     multiple=True,
@@ -176,11 +178,22 @@ def root(ctx: click.Context, data: Path | None, as_json: bool) -> None:
 )
 @click.option("--production", is_flag=True, help="Refuse test keys.")
 @common_options
-def verify_command(ctx: Context, file: Path, trust: tuple[Path, ...], signer: Path | None, production: bool) -> None:
-    """Open a signed message or certificate and say whether to believe it; exit code 13 when not."""
-    opened = open_message(read_bytes(file))
-    if not trust:
-        raise UsageError("nothing to trust", next_step="Pass --trust with the authority's certificate.")
+def verify_command(
+    ctx: Context, words: tuple[str, ...], trust: tuple[Path, ...], signer: Path | None, production: bool
+) -> None:
+    """Open a signed message, certificate or proof of fraud and say whether to believe it; exit code 13 when not.
+
+    With the word fraud-proof, FILE must be such a proof: public keys suffice to check it.
+    """
+    wants_proof = len(words) == 2 and words[0] == _FRAUD_PROOF
+    if len(words) != 1 + wants_proof:
+        raise UsageError("verify takes one file", next_step=f"ecny verify [{_FRAUD_PROOF}] FILE --trust …")
+    content = read_bytes(Path(words[-1]))
+    if wants_proof or is_proof(content):
+        proof = FraudProof.from_bytes(content)
+        _show_verdict(ctx, proof, check(proof, _trust_store(trust, production=production)))
+        return
+    opened = open_message(content)
     store = _trust_store(trust, production=production)
     certificate = Certificate.from_bytes(read_bytes(signer)) if signer else None
     verify(opened, store, certificate, now=int(time.time()))
@@ -190,7 +203,26 @@ def verify_command(ctx: Context, file: Path, trust: tuple[Path, ...], signer: Pa
     ctx.emit(facts, "\n".join(lines))
 
 
+def _show_verdict(ctx: Context, proof: FraudProof, culprit: Culprit) -> None:
+    evidence = [{"type": type(one.message).__name__, "hash": one.hash.hex()} for one in proof.messages]
+    facts = {
+        "verdict": "proved",
+        "type": type(proof).__name__,
+        "kind": culprit.kind.name,
+        "culprit": culprit.id.hex(),
+        "class": culprit.subject_class.name,
+        "what": culprit.what,
+        "messages": evidence,
+    }
+    lines = [f"proved  {facts['kind']}"]
+    lines += [f"  {name}  {facts[name]}" for name in ("culprit", "class", "what")]
+    lines += [f"  {one['type']}  {one['hash']}" for one in evidence]
+    ctx.emit(facts, "\n".join(lines))
+
+
 def _trust_store(paths: tuple[Path, ...], *, production: bool) -> TrustStore:
+    if not paths:
+        raise UsageError("nothing to trust", next_step="Pass --trust with the authority's certificate.")
     files = [file for path in paths for file in (sorted(path.glob("*.cert")) if path.is_dir() else [path])]
     certificates = [Certificate.from_bytes(read_bytes(file)) for file in files]
     roots = [c for c in certificates if c.subject_class is CertificateClass.AUTHORITY]

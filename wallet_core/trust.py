@@ -42,6 +42,11 @@ class TrustStore:
         self._issuers[certificate.subject] = certificate
 
     @property
+    def production(self) -> bool:
+        """Whether test keys are refused."""
+        return self._production
+
+    @property
     def operators(self) -> tuple[Certificate, ...]:
         return tuple(c for c in self._issuers.values() if c.subject_class is CertificateClass.OPERATOR)
 

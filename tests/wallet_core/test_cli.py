@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from support.keys import AUTHORITY, CARD, FOREIGN_AUTHORITY, FOREIGN_OPERATOR, OPERATOR, TILL, Party
-from support.samples import SAMPLES, VOUCHER, Sample
+from support.samples import REQUEST, SAMPLES, VOUCHER, Sample
 from wallet_core import cli
 from wallet_core.cli import Context, common_options, default_data_dir, read_bytes, read_secret, write_file
 from wallet_core.errors import (
@@ -30,8 +31,11 @@ from wallet_core.errors import (
     StorageError,
     UsageError,
 )
+from wallet_core.fraud import make
 from wallet_core.messages import Signed
 
+SECOND = replace(VOUCHER, amount=1, request_hash=replace(REQUEST, amount=1).hash)
+DOUBLE_SPEND = make([Signed.sign(one, CARD.key) for one in (VOUCHER, SECOND)], [CARD.certificate, OPERATOR.certificate])
 ECNY = Path(sys.executable).parent / "ecny"
 
 
@@ -56,6 +60,10 @@ def ecny(*arguments: str | Path, stdin: bytes | None = None) -> Any:
 def verify(folder: Path, file: str | Path, *more: str | Path, stdin: bytes | None = None) -> Any:
     name = file if file == "-" else folder / file
     return ecny("verify", name, "--trust", folder / "trust", *more, stdin=stdin)
+
+
+def trust(folder: Path) -> tuple[str, Path]:
+    return "--trust", folder / "trust"
 
 
 def test_a_voucher_is_verified(folder: Path) -> None:
@@ -123,6 +131,63 @@ def test_what_to_trust_is_needed_and_is_one_authority(folder: Path) -> None:
     refused(ecny("verify", file, "--trust", folder / "nowhere"), "configuration", ExitCode.CONFIGURATION)
     files = ("--trust", authority, "--trust", folder / "trust" / "operator.cert")
     assert ecny("verify", file, *files, "--signer", folder / "card.cert").exit_code == ExitCode.OK
+
+
+def test_a_proof_of_fraud(folder: Path) -> None:
+    """With the authority's certificate and nothing else; with the word or without."""
+    (folder / "proof").write_bytes(DOUBLE_SPEND.to_bytes())
+    authority = ("--trust", folder / "trust" / "authority.cert")
+    for words in (["fraud-proof"], []):
+        done = ecny("verify", *words, folder / "proof", *authority)
+        assert (done.exit_code, done.stderr) == (ExitCode.OK, "")
+        lines = done.stdout.splitlines()
+        assert lines[0] == "proved  DOUBLE_SPEND"
+        assert [line.split()[:2] for line in lines[1:3]] == [["culprit", CARD.id.hex()], ["class", "HARD_WALLET"]]
+        assert "6800 fen" in lines[3]
+        assert [line.split() for line in lines[4:]] == [["Voucher", one.hash.hex()] for one in DOUBLE_SPEND.messages]
+    facts = json.loads(ecny("verify", "fraud-proof", folder / "proof", *authority, "--json").stdout)
+    assert facts == {
+        "verdict": "proved",
+        "type": "FraudProof",
+        "kind": "DOUBLE_SPEND",
+        "culprit": CARD.id.hex(),
+        "class": "HARD_WALLET",
+        "what": lines[3].split("what")[1].strip(),
+        "messages": [{"type": "Voucher", "hash": one.hash.hex()} for one in DOUBLE_SPEND.messages],
+    }
+
+
+def test_a_proof_that_proves_nothing(folder: Path) -> None:
+    data = DOUBLE_SPEND.to_bytes()
+    first = DOUBLE_SPEND.messages[0]
+    same = replace(DOUBLE_SPEND, messages=(first, first)).to_bytes()
+    for words in (["fraud-proof"], []):
+        assert "one message" in refused(ecny("verify", *words, "-", *trust(folder), stdin=same), "mismatch")
+        refused(ecny("verify", *words, "-", *trust(folder), stdin=data[:-1]), "truncated")
+        changed = data[:-300] + bytes((data[-300] ^ 1,)) + data[-299:]
+        assert ecny("verify", *words, "-", *trust(folder), stdin=changed).exit_code == ExitCode.VERDICT_NEGATIVE
+        refused(ecny("verify", *words, "-", *trust(folder), "--production", stdin=data), "test-key-refused")
+        refused(ecny("verify", *words, "-", stdin=data), "usage", ExitCode.USAGE)
+    as_json = ecny("verify", "fraud-proof", "-", *trust(folder), "--json", stdin=same)
+    assert (as_json.exit_code, as_json.stdout) == (ExitCode.VERDICT_NEGATIVE, "")
+    assert json.loads(as_json.stderr)["error"] == "mismatch"
+
+
+def test_only_a_proof_is_a_proof(folder: Path) -> None:
+    """Each message is good for itself; asked for a proof of fraud, none of them is one."""
+    for name in ("voucher", "card.cert"):
+        assert ecny("verify", folder / name, *trust(folder), "--signer", folder / "card.cert").exit_code == ExitCode.OK
+        done = ecny("verify", "fraud-proof", folder / name, *trust(folder))
+        assert (done.exit_code, done.stdout) == (ExitCode.VERDICT_NEGATIVE, "")
+    refused(ecny("verify", "fraud-proofs", folder / "voucher", *trust(folder)), "usage", ExitCode.USAGE)
+    with_word = ecny("verify", "fraud-proof", folder / "voucher", folder / "voucher", *trust(folder))
+    refused(with_word, "usage", ExitCode.USAGE)
+
+
+def test_a_file_with_the_name_of_the_word(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "fraud-proof").write_bytes((folder / "voucher").read_bytes())
+    monkeypatch.chdir(folder)
+    assert ecny("verify", "fraud-proof", "--trust", "trust", "--signer", "card.cert").exit_code == ExitCode.OK
 
 
 def test_files_that_cannot_be_read(folder: Path) -> None:
@@ -236,6 +301,7 @@ def test_the_trace_is_there_for_those_who_ask(raising: Any, monkeypatch: pytest.
         (["verify"], 2),
         (["verify", "--nonsense"], 2),
         (["verify", "a", "b"], 2),
+        (["verify", "fraud-proof", "a", "b"], 2),
         (["--help"], 0),
         (["verify", "-h"], 0),
         (["--version"], 0),
