@@ -1,11 +1,11 @@
 """The planted faults: one patch a file, with a head that names what it breaks and who must notice.
 
-    Breaks: I7
-    Fault: the voucher is answered before the commit that debits it
-    Caught-by: pytest tests/hardware/emulator/test_transfers.py::test_…
-    --- a/hardware/emulator/transfers.py
-    +++ b/hardware/emulator/transfers.py
-    @@ …
+Breaks: I7
+Fault: the voucher is answered before the commit that debits it
+Caught-by: pytest tests/hardware/emulator/test_transfers.py::test_…
+--- a/hardware/emulator/transfers.py
++++ b/hardware/emulator/transfers.py
+@@ …
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ def notices(detector: Detector, tree: Path) -> bool:
     except subprocess.TimeoutExpired as exc:
         raise BrokenTrialError(f"{' '.join(detector.arguments)}: no verdict within {LIMIT_S} s") from exc
     said = done.stdout + done.stderr
-    failed_to_start = "error during collection" in said or "errors during collection" in said or "Traceback" in done.stderr
-    if done.returncode not in (_NOT_NOTICED, _NOTICED) or (failed_to_start and detector.tool == "pytest"):
-        raise BrokenTrialError(f"{detector.tool} {' '.join(detector.arguments)}: exit {done.returncode}\n{said[-2000:]}")
+    failed_to_start = detector.tool == "pytest" and ("during collection" in said or "Traceback" in done.stderr)
+    if done.returncode not in (_NOT_NOTICED, _NOTICED) or failed_to_start:
+        raise BrokenTrialError(f"{detector.tool} {' '.join(detector.arguments)}: exit {done.returncode}: {said[-500:]}")
     return done.returncode == _NOTICED
 
 
@@ -67,4 +67,4 @@ def imports(tree: Path) -> None:
         check=False,
     )
     if done.returncode:
-        raise BrokenTrialError(f"the changed code cannot be imported:\n{done.stderr[-1000:]}")
+        raise BrokenTrialError(f"the code cannot be imported: {done.stderr.strip().splitlines()[-1]}")
