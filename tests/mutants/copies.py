@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 from mutants.catalogue import Mutant
-
 from support.tree import ROOT
 
 SOURCES = ("wallet_core", "hardware", "merchant_pos", "server", "tests", "docs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mutants.catalogue import INVARIANTS, CatalogueError, Mutant, catalogue, read
 from mutants.copies import DoesNotApplyError, apply, copy_tree
 from mutants.run import silent, try_mutant
