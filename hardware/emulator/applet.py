@@ -18,7 +18,7 @@ from hardware.emulator.vault import Vault
 from hardware.instructions import Command, Store
 from hardware.pin import check_pin_block
 from hardware.status_words import SW
-from wallet_core.errors import CardError, PurseRefusal, Refused
+from wallet_core.errors import CardError, CodecError, PurseRefusal, Refused
 from wallet_core.purse import control
 from wallet_core.purse.state import EntryState, Lifecycle, SlotState
 
@@ -84,6 +84,7 @@ _LIVE: Final = _ANY - {Lifecycle.TERMINATED}
 _BLANK: Final = frozenset({Lifecycle.BLANK})
 _FINISHED: Final = frozenset({Lifecycle.PERSONALISED})
 _USED: Final = frozenset({Lifecycle.ACTIVE, Lifecycle.BLOCKED})
+_BEGINNINGS: Final = (c.MakeRequest, c.MakeRequestVerified, c.Pay, c.PayVerified)
 
 Handler = Callable[[Vault, Any], bytes]
 
@@ -130,7 +131,12 @@ def execute(vault: Vault, command: Command, *, secured: bool) -> bytes:
     blank_only = isinstance(command, c.StoreData) and command.target is not Store.POLICY
     if lifecycle not in (_BLANK if blank_only else states):
         raise PurseRefusal(Refused.WRONG_STATE, f"not while {lifecycle.name.lower()}")
-    return handler(vault, command)
+    try:
+        return handler(vault, command)
+    except (CodecError, PurseRefusal) as exc:
+        if lifecycle is Lifecycle.BLOCKED and isinstance(command, _BEGINNINGS):  # it answers only what is stored
+            raise PurseRefusal(Refused.WRONG_STATE, "a blocked purse begins nothing") from exc
+        raise
 
 
 def _is_open_policy(vault: Vault, command: Command) -> bool:

@@ -498,6 +498,40 @@ def test_a_blocked_purse_finishes_and_decides_nothing_new(world: World, hand: Ca
     assert hand.wallet.vouchers() == (voucher,)
 
 
+def test_on_a_blocked_purse_wrong_state_comes_before_malformed(world: World, hand: CardInHand) -> None:
+    """statuses.md: whatever is wrong with a command that would begin something, a blocked purse begins nothing."""
+    fci = hand.wallet.select()
+    rubbish, certificate = bytes(138), bytes(227)
+    request = world.till_request(fci, 1)
+    signed, till, operator = world.signed_by_till(request)
+    question = (world.operator_purse.id, 1, 2, MAX_MINOR_UNITS + 1, world.digest("order"))
+    beginnings: list[Callable[[], object]] = [
+        lambda: hand.wallet.pay(rubbish),
+        lambda: hand.wallet.pay_verified(bytes(213), till, operator),
+        lambda: hand.wallet.pay_verified(signed, certificate, operator),
+        lambda: hand.wallet.request(*question),
+        lambda: hand.wallet.request_verified(*question, till, operator),
+        lambda: hand.wallet.request_verified(*question[:3], 1, question[4], certificate, operator),
+    ]
+    for begin in beginnings:
+        with refused(hand, Refused.MALFORMED):
+            begin()
+    change_state(hand, lifecycle=Lifecycle.BLOCKED)
+    hand.tap()
+    for begin in beginnings:
+        with refused(hand, Refused.WRONG_STATE):
+            begin()
+    finishing: list[Callable[[], object]] = [
+        lambda: hand.wallet.collect(bytes(270), till, operator),
+        lambda: hand.wallet.acknowledge(bytes(186), till, operator),
+        lambda: hand.wallet.reverse(bytes(197)),
+        lambda: hand.wallet.grant(bytes(306)),
+    ]
+    for finish in finishing:  # these it still hears
+        with refused(hand, Refused.MALFORMED):
+            finish()
+
+
 def test_a_terminated_purse_tells_its_state_and_nothing_else(world: World, hand: CardInHand) -> None:
     request = world.till_request(hand.wallet.select(), SALE)
     hand.wallet.pay(request.to_payload())
