@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wallet_core.cli import write_file
+from wallet_core.cli import remove_file, write_file
 from wallet_core.errors import (
     ConfigurationError,
     PurseRefusal,
@@ -67,7 +67,7 @@ class Intents:
 
     def end(self, card: bytes) -> None:
         try:
-            self._file(card).unlink(missing_ok=True)
+            remove_file(self._file(card))
         except OSError as exc:
             raise StorageError(f"cannot remove {self._file(card)}: {exc.strerror}") from exc
 

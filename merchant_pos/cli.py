@@ -21,7 +21,7 @@ from merchant_pos.journal import Journal
 from merchant_pos.ports import CardSource, PinEntry, Step, SystemClock, no_step
 from merchant_pos.sales import Order
 from wallet_core.certificates import Certificate
-from wallet_core.cli import Context, common_options, read_bytes, read_secret, report
+from wallet_core.cli import Context, common_options, make_directory, read_bytes, read_secret, report
 from wallet_core.errors import (
     EcnyError,
     OutcomeUnknownError,
@@ -233,7 +233,7 @@ def _journal(ctx: Context, identity: Identity) -> Iterator[Journal]:
 def _alone(directory: Path, name: str) -> Iterator[None]:
     """One process at a time: two checkouts would share a reader, two syncs a batch. The lock ends with the process."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(directory, mode=0o700)
         descriptor = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise StorageError(f"cannot use {directory}: {exc.strerror}") from exc

@@ -116,21 +116,41 @@ def write_file(path: Path, content: bytes, *, secret: bool = False) -> None:
     """Write a whole file or nothing (temporary file, fsync, rename); `secret` makes it readable by the owner only."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if secret else 0o644)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_names(path.parent)
     except OSError as exc:
         temporary.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {exc.strerror}") from exc
+
+
+def make_directory(path: Path, *, mode: int = 0o777) -> None:
+    """A directory with those above it. What was missing has its name on disk when this returns: a file in a directory
+    whose name a power loss takes away is lost too, however well it was synced. Raises OSError."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in missing:
+        _sync_names(one.parent)
+
+
+def remove_file(path: Path) -> None:
+    """A file that may be missing already; it does not come back after a power loss. Raises OSError."""
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        _sync_names(path.parent)
+
+
+def _sync_names(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class PluginGroup(click.Group):
