@@ -76,7 +76,12 @@ class Parts:
                 checkpoint=settings.checkpoint,
             ),
             settlement=SettlementService(
-                storage=store, trust=trust, signer=keyring.operator, verifier=checks, checkpoint=settings.checkpoint
+                storage=store,
+                trust=trust,
+                signer=keyring.operator,
+                verifier=checks,
+                risk=settings.ready_to_lose,
+                checkpoint=settings.checkpoint,
             ),
         )
 

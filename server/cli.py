@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -117,9 +118,7 @@ def run_command(ctx: Context, host: str, port: int, threads: int, workers: int) 
     """Serve until SIGTERM or Ctrl-C. Logs go to standard error, one JSON object a line."""
     directory = ctx.data / DIRECTORY
     logs.configure()
-    settings = Settings(
-        keyring=load_keyring(directory), database=directory / DATABASE, workers=workers, checkpoint=crash_point()
-    )
+    settings = replace(Settings.of_directory(directory), workers=workers, checkpoint=crash_point())
 
     def ready(url: str) -> None:
         write_file(directory / ADDRESS, url.encode() + b"\n")

@@ -29,6 +29,8 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "batch-number-used": (HTTPStatus.CONFLICT, "Another batch has this number"),
     "batch-out-of-order": (HTTPStatus.CONFLICT, "The batch does not continue this till's chain"),
     "code-used": (HTTPStatus.CONFLICT, "The enrolment code was used by another key"),
+    "revoked": (HTTPStatus.FORBIDDEN, "This purse or till begins nothing new"),
+    "not-due": (HTTPStatus.CONFLICT, "Not yet"),
     "too-large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
     "unsupported-media-type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another media type"),
     "not-verified": (HTTPStatus.UNPROCESSABLE_ENTITY, "The message is well-formed, but not to be believed"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.keyring import DATABASE, Keyring, load_keyring
+from server.risk.settings import RiskSettings
 
 Clock = Callable[[], int]
 Entropy = Callable[[int], bytes]
@@ -31,7 +32,8 @@ class Settings:
     """`clock`: seconds since 1970; `entropy(n)`: n unpredictable bytes; `workers`: processes that verify, 0 for none.
 
     `checkpoint` is told the name of each step of a deposit or load as it is reached (docs/spec/ledger.md, *Steps*):
-    tests kill the process there. The limits of a card are in its signed policy, not here.
+    tests kill the process there. The limits of a card are in its signed policy, not here. `risk`: what the operator is
+    ready to lose; None for what follows from the policy.
     """
 
     keyring: Keyring
@@ -41,6 +43,7 @@ class Settings:
     workers: int = 2
     busy_timeout_ms: int = 5_000
     checkpoint: Checkpoint = no_checkpoint
+    risk: RiskSettings | None = None
     card_lifetime_s: int = 3 * 365 * DAY
     till_lifetime_s: int = 365 * DAY
     code_lifetime_s: int = 7 * DAY
@@ -48,4 +51,11 @@ class Settings:
     @classmethod
     def of_directory(cls, directory: Path) -> Settings:
         """Settings for DATA/server; raises ConfigurationError when it is not installed."""
-        return cls(keyring=load_keyring(directory), database=directory / DATABASE)
+        keyring = load_keyring(directory)
+        risk = RiskSettings.of_directory(keyring.policy.message, directory)
+        return cls(keyring=keyring, database=directory / DATABASE, risk=risk)
+
+    @property
+    def ready_to_lose(self) -> RiskSettings:
+        """`risk`, or the defaults of the cards' policy."""
+        return self.risk if self.risk is not None else RiskSettings.of_policy(self.keyring.policy.message)

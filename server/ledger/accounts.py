@@ -32,12 +32,17 @@ class TransferKind(IntEnum):
     LOAD_REVERSED = 10  # H(Voucher): the card has refused the Request of this load
     UNLOADED = 11  # H(Voucher): a purse has paid the operator's
     REVIEW_SETTLED = 20  # H(Voucher): one that waited is credited
+    DEAD_TILL = 21  # H(Voucher): brought by a card's report, for a till that can no longer deposit
     LOSS_MOVED = 22  # a hash of card and count: what `loss` bears for a card changes without a voucher
     LOST_REFUND = 23  # a hash of card and count: value of a lost card to its holder
     RESIDUAL = 24  # H(Voucher): a destroyed purse's residual pays back what it never collected
+    PURSE_PAID = 25  # H(Voucher) between two purses
+    PURSE_COLLECTED = 26  # the same: the payee has collected
+    PURSE_REFUSED = 27  # the same: the payee has refused, whatever it said before
+    PURSE_RECLAIMED = 28  # the same: RESIDUAL was void, the payee had collected
 
 
-CREDITING = (TransferKind.DEPOSIT, TransferKind.REVIEW_SETTLED)
+CREDITING = (TransferKind.DEPOSIT, TransferKind.REVIEW_SETTLED, TransferKind.DEAD_TILL)
 """Kinds that credit a merchant's wallet with vouchers."""
 
 _PREFIX = {

@@ -39,13 +39,23 @@ def unloaded(tx: Writer, reference: bytes, card_account: int, target_account: in
     _post(tx, TransferKind.UNLOADED, reference, {card_account: -amount, target_account: amount}, now=now)
 
 
-def deposit(tx: Writer, reference: bytes, cards: Mapping[int, int], wallet: int, *, now: int) -> None:
-    """Vouchers of one batch, netted: `cards` maps card accounts to fen (positive); an empty map posts nothing."""
-    if not cards:
-        return
+def deposit(tx: Writer, reference: bytes, cards: Mapping[int, int], wallet: int, *, now: int, loss: int = 0) -> None:
+    """Vouchers of one batch, netted: `cards` maps card accounts to fen, `loss` is what the operator bears of them.
+
+    Where nothing moves nothing is posted.
+    """
     entries = {account: -amount for account, amount in cards.items()}
-    entries[wallet] = sum(cards.values())
-    _post(tx, TransferKind.DEPOSIT, reference, entries, now=now)
+    if loss:
+        entries[tx.account(AccountKind.LOSS).number] = -loss
+    entries[wallet] = sum(cards.values()) + loss
+    post_what_moves(tx, TransferKind.DEPOSIT, reference, entries, now=now)
+
+
+def post_what_moves(tx: Writer, kind: TransferKind, reference: bytes, entries: Mapping[int, int], *, now: int) -> None:
+    """Entries of 0 fen are left out; without any other nothing is posted."""
+    moving = {account: amount for account, amount in entries.items() if amount}
+    if moving:
+        _post(tx, kind, reference, moving, now=now)
 
 
 def _post(tx: Writer, kind: TransferKind, reference: bytes, entries: Mapping[int, int], *, now: int) -> None:

@@ -35,7 +35,7 @@ class Plain:
 
     def write(self, tx: Writer) -> None:
         """Store the vouchers as settled; raises NotPlain, with the transaction to be rolled back."""
-        refused = tx.refused_requests(self._deposit.till.number)
+        refused = tx.refused_requests(self._deposit.till.numbers)
         if refused and any(values[AT_REQUEST_HASH] in refused for _, _, values, _ in self._deposit.triage.candidates):
             raise NotPlain
         if self._rows and tx.add_vouchers(self._rows) != len(self._rows):

@@ -8,6 +8,8 @@ import structlog
 
 from server.ledger import books
 from server.problems import Problem
+from server.risk import reviews
+from server.risk.settings import RiskSettings
 from server.settings import Checkpoint, no_checkpoint
 from server.settlement import careful
 from server.settlement.fast import NotPlain, Plain
@@ -40,9 +42,11 @@ class SettlementService:
         trust: TrustStore,
         signer: Signer,
         verifier: Verifier,
+        risk: RiskSettings,
         checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         """`signer`: the operator's key, which signs the answers; `verifier` stays the caller's to close."""
+        self._risk = risk
         self._storage = storage
         self._signer = signer
         self._operator_id = signer.public.thumbprint
@@ -81,14 +85,15 @@ class SettlementService:
             batch.refusals,
             batch.payee,
             lambda wanted: self._payers.resolve(wanted, batch.certificates, now=now),
+            frozenset(one.id for one in till.predecessors),
         )
         pieces = [
             piece(payer.key, voucher_hash, values[AT_SIGNATURE])
             for _, payer, values, voucher_hash in sorted_out.candidates
         ]
-        if sorted_out.refusals:
-            key = Certificate.from_bytes(till.certificate).key
-            pieces += [piece(key.x + key.y, r.hash, r.signature) for r in sorted_out.refusals]
+        for refusal in sorted_out.refusals:  # a predecessor's Refusal counts only under the predecessor's own key
+            key = Certificate.from_bytes(till.payee(refusal.payee) or till.certificate).key
+            pieces.append(piece(key.x + key.y, refusal.hash, refusal.signature))
         good = self._verifier.submit(pieces).result()
         count = len(sorted_out.candidates)
         return Deposit(raw, batch_hash, batch, till, sorted_out, good[:count], good[count:])
@@ -110,9 +115,10 @@ class SettlementService:
                 stored = self._begin(tx, deposit)
                 if stored is not None:
                     return stored
-                verdicts = careful.decide(tx, deposit)
+                verdicts = careful.decide(tx, deposit, self._risk, now=now)
                 answer = verdicts.answer(deposit, self._operator_id, self._signer)
                 self._finish(tx, deposit, verdicts, answer, now)
+                reviews.reopen(tx, verdicts.reopened, self._risk, now)
         self._checkpoint("deposit.committed")
         _report(deposit, verdicts)
         return answer
@@ -125,7 +131,7 @@ class SettlementService:
 
     def _finish(self, tx: Writer, deposit: Deposit, verdicts: Verdicts, answer: bytes, now: int) -> None:
         self._checkpoint("deposit.decided")
-        books.deposit(tx, deposit.hash, verdicts.cards, deposit.till.wallet, now=now)
+        books.deposit(tx, deposit.hash, verdicts.cards, deposit.till.wallet, now=now, loss=verdicts.loss)
         tx.add_batch(deposit.key, BatchRecord(deposit.hash, deposit.raw, answer), now=now)
         self._checkpoint("deposit.written")
 

@@ -32,6 +32,7 @@ class RefusalCandidate(NamedTuple):
     """A refusal that is well-formed and names this payee."""
 
     place: int
+    payee: bytes
     request_hash: bytes
     hash: bytes
     signature: bytes
@@ -48,21 +49,29 @@ class Triage:
     refusals: tuple[RefusalCandidate, ...]
 
 
-def triage(vouchers: Sequence[bytes], refusals: Sequence[bytes], payee: bytes, resolve: Resolve) -> Triage:
-    """Sort the items of a batch that `payee` has signed."""
-    statuses, candidates = _vouchers(vouchers, payee, resolve)
-    refusal_statuses, refusal_candidates = _refusals(refusals, payee)
+def triage(
+    vouchers: Sequence[bytes],
+    refusals: Sequence[bytes],
+    payee: bytes,
+    resolve: Resolve,
+    predecessors: AbstractSet[bytes] = frozenset(),
+) -> Triage:
+    """Sort the items of a batch that `payee` has signed, which has taken the place of `predecessors`."""
+    statuses, candidates = _vouchers(vouchers, payee, predecessors, resolve)
+    refusal_statuses, refusal_candidates = _refusals(refusals, payee, predecessors)
     return Triage(tuple(statuses), tuple(candidates), tuple(refusal_statuses), tuple(refusal_candidates))
 
 
-def _vouchers(items: Sequence[bytes], payee: bytes, resolve: Resolve) -> tuple[list[DepositStatus], list[Candidate]]:
+def _vouchers(
+    items: Sequence[bytes], payee: bytes, predecessors: AbstractSet[bytes], resolve: Resolve
+) -> tuple[list[DepositStatus], list[Candidate]]:
     statuses = [DepositStatus.SETTLED] * len(items)
     readable: list[tuple[int, Values]] = []
     for place, item in enumerate(items):
         values = read(item)
         if values is None:
             statuses[place] = fault_of(item)
-        elif values[AT_PAYEE] != payee:
+        elif values[AT_PAYEE] != payee and values[AT_PAYEE] not in predecessors:
             statuses[place] = DepositStatus.WRONG_PAYEE
         else:
             readable.append((place, values))
@@ -79,7 +88,9 @@ def _vouchers(items: Sequence[bytes], payee: bytes, resolve: Resolve) -> tuple[l
     return statuses, candidates
 
 
-def _refusals(items: Sequence[bytes], payee: bytes) -> tuple[list[RefusalStatus], list[RefusalCandidate]]:
+def _refusals(
+    items: Sequence[bytes], payee: bytes, predecessors: AbstractSet[bytes]
+) -> tuple[list[RefusalStatus], list[RefusalCandidate]]:
     statuses = [RefusalStatus.RECORDED] * len(items)
     candidates: list[RefusalCandidate] = []
     for place, item in enumerate(items):
@@ -88,8 +99,11 @@ def _refusals(items: Sequence[bytes], payee: bytes) -> tuple[list[RefusalStatus]
         except (CodecError, BadSignatureError):
             statuses[place] = RefusalStatus.MALFORMED
             continue
-        if signed.message.payee != payee:
+        refusal = signed.message
+        if refusal.payee != payee and refusal.payee not in predecessors:
             statuses[place] = RefusalStatus.BAD_SIGNATURE  # not by the one who signed the batch
             continue
-        candidates.append(RefusalCandidate(place, signed.message.request_hash, signed.hash, signed.signature, item))
+        candidates.append(
+            RefusalCandidate(place, refusal.payee, refusal.request_hash, signed.hash, signed.signature, item)
+        )
     return statuses, candidates

@@ -38,15 +38,21 @@ class Deposit:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """`cards`: fen to move by card account; `statuses` for every item of the batch, in its order."""
+    """`cards`: fen to move by card account; `statuses` for every item of the batch, in its order.
+
+    `loss`: fen that the operator bears; below zero, as a card's may be, where a new voucher takes the place of another
+    under its counter. `reopened`: payers whose waiting vouchers have to be decided again.
+    """
 
     statuses: tuple[DepositStatus, ...]
     refusal_statuses: tuple[RefusalStatus, ...]
     cards: Mapping[int, int]
+    loss: int = 0
+    reopened: frozenset[bytes] = frozenset()
 
     @property
     def credited(self) -> int:
-        return sum(self.cards.values())
+        return sum(self.cards.values()) + self.loss
 
     def answer(self, deposit: Deposit, operator_id: bytes, signer: Signer) -> bytes:
         """The signed DepositAnswer; the same verdicts give the same bytes."""

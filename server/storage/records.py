@@ -134,8 +134,8 @@ VoucherRow = tuple[int, int, int, bytes, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class VoucherRecord:
-    """A genuine voucher. Its bytes are in the batch with key `batch`, or among the loose ones where no batch brought it:
-    then the batch number in the key is 0, and for a purse the key is negative (`purse_key`).
+    """A genuine voucher. Its bytes are in the batch with key `batch`, or among the loose ones where no batch brought
+    it: then the batch number in the key is 0, and for a purse the key is negative (`purse_key`).
 
     `rival`: another voucher with its counter was there before.
     """

@@ -34,9 +34,8 @@ class SqliteDeposits(SqliteSession):
         return [voucher_record(row) for row in rows]
 
     def refused_requests(self, tills: Collection[int]) -> frozenset[bytes]:
-        marks = ", ".join("?" * len(tills))
-        tables = (f"SELECT request_hash FROM {table} WHERE till IN ({marks})" for table in ("refusal", "closing"))
-        return frozenset(row[0] for row in self._rows(" UNION ".join(tables), *tills, *tills))
+        sql = "SELECT request_hash FROM refusal WHERE till = ?1 UNION SELECT request_hash FROM closing WHERE till = ?1"
+        return frozenset(row[0] for till in tills for row in self._rows(sql, till))
 
     def headroom(self, card_accounts: Collection[int]) -> dict[int, int]:
         rows = self._rows(

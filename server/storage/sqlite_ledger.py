@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
-from server.ledger.accounts import Account, AccountKind, TransferKind
+from server.ledger.accounts import CREDITING, Account, AccountKind, TransferKind
 from server.storage.records import LedgerCheck, SettledVoucher, VoucherState
 from server.storage.sqlite_session import SqliteSession
 from wallet_core.errors import StorageError
 
+_UNBACKED = (
+    "SELECT (SELECT coalesce(sum(amount), 0) FROM voucher WHERE state = ? AND batch > 0) + "
+    "(SELECT coalesce(sum(amount), 0) FROM rival WHERE state = ? AND batch > 0) - "
+    "(SELECT coalesce(sum(p.amount), 0) FROM posting p JOIN transfer t ON t.number = p.transfer "
+    "JOIN account a ON a.number = p.account WHERE t.kind IN (SELECT value FROM json_each(?)) AND a.kind = ?)"
+)
 _ACCOUNT = "SELECT number, kind, owner, balance FROM account"
 
 
@@ -25,10 +32,13 @@ class SqliteLedger(SqliteSession):
         return _account(row)
 
     def settled(self) -> Iterator[SettledVoucher]:
+        state = VoucherState.SETTLED.value
         rows = self._connection.execute(
-            "SELECT p.id, v.epoch, v.n, v.amount, v.hash, t.merchant FROM voucher v JOIN purse p ON p.number = v.payer "
-            "JOIN till t ON t.number = v.batch >> 32 WHERE v.state = ? ORDER BY v.payer, v.epoch, v.n",
-            [VoucherState.SETTLED.value],
+            "SELECT p.id, v.epoch, v.n, v.amount, v.hash, t.merchant FROM (SELECT payer, epoch, n, amount, hash, batch "
+            "FROM voucher WHERE state = ? UNION ALL SELECT payer, epoch, n, amount, hash, batch FROM rival "
+            "WHERE state = ?) v JOIN purse p ON p.number = v.payer JOIN till t ON t.number = v.batch >> 32 "
+            "ORDER BY v.payer, v.epoch, v.n, v.hash",
+            [state, state],
         )
         return (SettledVoucher(*row) for row in rows)
 
@@ -43,10 +53,9 @@ class SqliteLedger(SqliteSession):
                 "(SELECT coalesce(sum(amount), 0) FROM posting WHERE account = a.number)"
             ),
             unbacked_settlements=self._number(
-                "SELECT (SELECT coalesce(sum(amount), 0) FROM voucher WHERE state = ?) - "
-                "(SELECT coalesce(sum(p.amount), 0) FROM posting p JOIN transfer t ON t.number = p.transfer "
-                "JOIN account a ON a.number = p.account WHERE t.kind = ? AND a.kind = ?)",
-                *(VoucherState.SETTLED.value, TransferKind.DEPOSIT.value, AccountKind.WALLET.value),
+                _UNBACKED,
+                *(VoucherState.SETTLED.value, VoucherState.SETTLED.value),
+                *(json.dumps([kind.value for kind in CREDITING]), AccountKind.WALLET.value),
             ),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from server.ledger.accounts import AccountKind
 from server.storage.records import CodeRecord, MerchantRecord, PurseRecord, TillRecord
@@ -57,9 +58,8 @@ class SqliteParties(SqliteSession):
 
     def _till(self, row: Row) -> TillRecord:
         """Predecessors are asked for only where there are some: next to no till has any."""
-        *own, succeeds = row
-        line = self._rows(_PREDECESSORS, succeeds) if succeeds is not None else []
-        return TillRecord(*own, predecessors=tuple(Predecessor(*one) for one in line))
+        line = self._rows(_PREDECESSORS, row[-1]) if row[-1] is not None else []
+        return replace(TillRecord(*row[:-1]), predecessors=tuple(Predecessor(*one) for one in line))
 
     def code(self, digest: bytes) -> CodeRecord | None:
         row = self._row("SELECT digest, merchant, expires, till FROM enrolment_code WHERE digest = ?", digest)

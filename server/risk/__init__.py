@@ -1,0 +1,1 @@
+"""Dishonest and lost parties: standings, losses, proofs, refunds."""
