@@ -25,6 +25,7 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "stale-counter": (HTTPStatus.CONFLICT, "The operator's purse has moved on"),
     "load-settled": (HTTPStatus.CONFLICT, "This load is paid under another Request"),
     "request-refused": (HTTPStatus.CONFLICT, "The payee has refused this Request"),
+    "settled": (HTTPStatus.CONFLICT, "The voucher of this Request is credited"),
     "not-covered": (HTTPStatus.CONFLICT, "More than the purse is proved to have received"),
     "batch-number-used": (HTTPStatus.CONFLICT, "Another batch has this number"),
     "batch-out-of-order": (HTTPStatus.CONFLICT, "The batch does not continue this till's chain"),

@@ -1,11 +1,15 @@
-"""The operator's purse as a payer: a key, a certified epoch, and its row in the storage. A real one is an HSM."""
+"""The operator's purse: a key, a certified epoch, and its row in the storage. A real one is an HSM.
+
+It pays loads; as a payee it asks for unloads.
+"""
 
 from __future__ import annotations
 
 from wallet_core.audit import NONCE_SIZE, AuditData
 from wallet_core.certificates import Certificate
 from wallet_core.keys import Signer
-from wallet_core.messages import Request, Signed, Voucher
+from wallet_core.messages import Receipt, Request, Signed, Voucher
+from wallet_core.suites import Suite
 
 POLICY_VERSION = 1  # of the operator's purse itself, which no signed policy limits
 
@@ -42,6 +46,36 @@ class OperatorPurse:
             policy_version=POLICY_VERSION,
             audit=audit.seal(self._audit_key, nonce[:NONCE_SIZE]),
         )
+
+    def request(self, payer: bytes, epoch: int, n: int, k: int, amount: int, order_hash: bytes) -> Request:
+        """What an unload asks of a purse, under this purse's counter `k`."""
+        return Request(
+            suite=Suite.ES256,
+            payer=payer,
+            epoch=epoch,
+            n=n,
+            payee=self.id,
+            k=k,
+            amount=amount,
+            order_hash=order_hash,
+        )
+
+    def sign_request(self, payload: bytes) -> bytes:
+        """The signed Request of a committed row."""
+        return Signed.sign(Request.from_payload(payload), self._signer).to_bytes()
+
+    def receipt(self, voucher: Voucher, total_in: int, total_out: int) -> bytes:
+        """The signed Receipt for a voucher that was paid out; totals of the purse after it, fen."""
+        message = Receipt(
+            suite=voucher.suite,
+            payee=self.id,
+            k=voucher.k,
+            voucher_hash=voucher.hash,
+            total_in=total_in,
+            total_out=total_out,
+            total_reversed=0,
+        )
+        return Signed.sign(message, self._signer).to_bytes()
 
     def sign(self, payload: bytes) -> bytes:
         """The signed voucher of a committed row."""

@@ -75,14 +75,14 @@ class ReportTotals:
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """A voucher in the books and a report that names another hash for its counter."""
+    """A voucher in the books, and a Report or loose Voucher (`second`) that says another hash for its counter."""
 
     payer: int
     epoch: int
     n: int
     voucher_hash: bytes
-    reported_hash: bytes
-    report: bytes
+    second_hash: bytes
+    second: bytes
 
 
 class OrderReason(IntEnum):

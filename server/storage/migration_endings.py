@@ -19,6 +19,7 @@ _VOUCHERS = (
         request_hash BLOB NOT NULL, raw BLOB NOT NULL
     ) STRICT
     """,
+    "CREATE INDEX brought_voucher_counter ON brought_voucher (payer, epoch, n)",
     "CREATE INDEX brought_voucher_request ON brought_voucher (payee, request_hash)",
     # kind: 1 Receipt (about: H(Voucher)), 2 Refusal (about: H(Request)). is_signed: raw is the message itself; else it
     # is the purse's signed Report that says the same

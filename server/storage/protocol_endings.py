@@ -19,6 +19,10 @@ from server.storage.ending_records import (
 
 class EndingReader(Protocol):
     def brought(self, voucher_hash: bytes) -> BroughtVoucher | None: ...
+    def brought_at(self, payer: int, epoch: int, n: int) -> list[BroughtVoucher]:
+        """With this counter, in the order of their hashes."""
+        ...
+
     def brought_for_request(self, payee: bytes, request_hash: bytes) -> list[BroughtVoucher]: ...
     def brought_for(self, payee: bytes) -> list[BroughtVoucher]:
         """Made out to this payee, by payer, epoch, counter and hash."""
@@ -43,8 +47,9 @@ class EndingReader(Protocol):
         """None before the first report."""
         ...
 
-    def contradicted_slots(self, batch: int) -> list[Contradiction]:
-        """Vouchers first brought by this batch whose counter a report has filled with another one."""
+    def contradicted_slots(self) -> list[Contradiction]:
+        """Vouchers in the books beside whose counter a report, or a voucher that came outside a batch, stands with
+        another hash; by payer, epoch, counter and hash."""
         ...
 
     def seen_slots(self, payer: int, epoch: int, n: int) -> list[SeenSlot]:
@@ -57,6 +62,10 @@ class EndingReader(Protocol):
     def unload(self, unload_id: str) -> UnloadRecord | None: ...
     def unload_by_key(self, key_digest: bytes) -> UnloadRecord | None: ...
     def unload_by_request(self, request_hash: bytes) -> UnloadRecord | None: ...
+    def waiting_unloads(self, purse: bytes) -> list[UnloadRecord]:
+        """Their vouchers are here, and not paid out yet; oldest first."""
+        ...
+
     def unload_counter(self, payee: bytes) -> int:
         """The last k that this operator's purse has used, 0 before the first."""
         ...

@@ -33,9 +33,11 @@ _TOTALS = (
     "FROM report r JOIN purse p ON p.number = r.purse LEFT JOIN grant_given g ON g.report_hash = r.hash WHERE p.id = ?"
 )
 _CONTRADICTED = (
-    "SELECT v.payer, v.epoch, v.n, v.hash, s.voucher_hash, r.raw FROM voucher v "
-    "JOIN slot_seen s ON s.payer = v.payer AND s.epoch = v.epoch AND s.n = v.n AND s.voucher_hash <> v.hash "
-    "JOIN report r ON r.hash = s.report_hash WHERE v.batch >> 32 = ? AND v.batch = ?"
+    "SELECT v.payer, v.epoch, v.n, v.hash, s.voucher_hash, r.raw FROM slot_seen s "
+    "JOIN voucher v ON s.payer = v.payer AND s.epoch = v.epoch AND s.n = v.n AND s.voucher_hash <> v.hash "
+    "JOIN report r ON r.hash = s.report_hash UNION "
+    "SELECT v.payer, v.epoch, v.n, v.hash, b.hash, b.raw FROM brought_voucher b "
+    "JOIN voucher v ON b.payer = v.payer AND b.epoch = v.epoch AND b.n = v.n AND b.hash <> v.hash ORDER BY 1, 2, 3, 5"
 )
 _COUNTERS = (
     "SELECT count(*) FROM (SELECT n FROM voucher WHERE payer = ?1 AND epoch = ?2 AND n < ?3 "
@@ -55,6 +57,10 @@ class SqliteEndings(SqliteSession):
     def brought(self, voucher_hash: bytes) -> BroughtVoucher | None:
         row = self._row(f"{_BROUGHT} WHERE hash = ?", voucher_hash)
         return BroughtVoucher(*row) if row else None
+
+    def brought_at(self, payer: int, epoch: int, n: int) -> list[BroughtVoucher]:
+        rows = self._rows(f"{_BROUGHT} WHERE payer = ? AND epoch = ? AND n = ? ORDER BY hash", payer, epoch, n)
+        return [BroughtVoucher(*row) for row in rows]
 
     def brought_for_request(self, payee: bytes, request_hash: bytes) -> list[BroughtVoucher]:
         rows = self._rows(f"{_BROUGHT} WHERE payee = ? AND request_hash = ? ORDER BY hash", payee, request_hash)
@@ -99,8 +105,8 @@ class SqliteEndings(SqliteSession):
         row = self._row(_TOTALS, purse_id)
         return ReportTotals(*row) if row and row[0] is not None else None
 
-    def contradicted_slots(self, batch: int) -> list[Contradiction]:
-        return [Contradiction(*row) for row in self._rows(_CONTRADICTED, batch >> 32, batch)]
+    def contradicted_slots(self) -> list[Contradiction]:
+        return [Contradiction(*row) for row in self._rows(_CONTRADICTED)]
 
     def seen_slots(self, payer: int, epoch: int, n: int) -> list[SeenSlot]:
         sql = "SELECT n, voucher_hash, states, report_hash FROM slot_seen WHERE payer = ? AND epoch = ? AND n = ?"
@@ -129,6 +135,10 @@ class SqliteEndings(SqliteSession):
     def _unload(self, where: str, value: str | bytes) -> UnloadRecord | None:
         row = self._row(f"{_UNLOAD} {where}", value)
         return UnloadRecord(*row) if row else None
+
+    def waiting_unloads(self, purse: bytes) -> list[UnloadRecord]:
+        waiting = "voucher_hash IS NOT NULL AND receipt IS NULL"
+        return [UnloadRecord(*row) for row in self._rows(f"{_UNLOAD} WHERE purse = ? AND {waiting} ORDER BY k", purse)]
 
     def unload_counter(self, payee: bytes) -> int:
         return self._number("SELECT max(k) FROM unload WHERE payee = ?", payee)

@@ -1,0 +1,1 @@
+"""How transfers end: evidence, reports and grants, reversal orders, closings."""
