@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from hardware.apdu import CommandApdu, ResponseApdu
-from hardware.card_like import CardTorn
+from hardware.card_like import CardLike, CardTorn
 from hardware.emulator.vpcd import Event, EventKind, Remote, serve
 from hardware.status_words import SW
 from support.pcscd import PrivatePcscd
@@ -105,12 +105,12 @@ class EchoCard:
         return ResponseApdu(part, 0x6100 | min(len(self._rest), 256) & 0xFF if self._rest else SW.OK)
 
 
-class InReader:
+class CardInReader:
     """Keeps a card in a virtual reader of a private pcscd, in a thread of its own, until the block is left."""
 
     def __init__(
         self,
-        card: EchoCard,
+        card: CardLike,
         stack: PrivatePcscd,
         slot: int = 0,
         *,
@@ -165,3 +165,19 @@ class InReader:
         with self._changed:
             self.events.append(event)
             self._changed.notify_all()
+
+
+class InReader(CardInReader):
+    """The same with an `EchoCard`, which a test can tell what to do."""
+
+    def __init__(
+        self,
+        card: EchoCard,
+        stack: PrivatePcscd,
+        slot: int = 0,
+        *,
+        reinsert_ms: int | None = None,
+        inserted: bool = True,
+    ) -> None:
+        super().__init__(card, stack, slot, reinsert_ms=reinsert_ms, inserted=inserted)
+        self.card: EchoCard = card
