@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from functools import lru_cache
+from typing import Final
 
 from hardware.data_objects import SERIAL_SIZE
 from hardware.emulator.flash import Flash, WornCellError
@@ -27,14 +28,13 @@ from hardware.secure_channel import KEY_SIZE, StaticKeys
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import CodecError
 from wallet_core.messages import Receipt, Request, Voucher, parse
-from wallet_core.messages.layout import FixedMessage
 from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, Entry, EntryState, Slot, SlotState
-
-M = TypeVar("M", bound=FixedMessage)
 
 SCALAR_SIZE: Final = 32
 UNVERIFIED: Final = 0xFF  # beside a stored Request: this purse has not verified the payer's certificate
 SIGNED_ANSWER_SIZE: Final = max(SIGNED_RECEIPT_SIZE, SIGNED_REFUSAL_SIZE)
+_ANSWER_SIZES: Final = {EntryState.COLLECTED: SIGNED_ANSWER_SIZE, EntryState.REFUSED: SIGNED_REFUSAL_SIZE}
+_REMEMBERED: Final = 4096  # contents of slots, and as many of entries
 _FACTORY: Final = struct.Struct(f">{SERIAL_SIZE}sBBB{KEY_SIZE}s{KEY_SIZE}s")
 
 
@@ -159,24 +159,22 @@ class CardMemory:
         if state is SlotState.FREE:
             return Slot()
         stored = self._read(f"slot {index}", SIGNED_VOUCHER_SIZE)
-        voucher = _stored(Voucher, stored, f"slot {index}")
-        return Slot(state, voucher.n, voucher.request_hash, voucher.payee, stored, voucher.amount, voucher.hash)
+        try:
+            return _slot_of(state, stored)
+        except CodecError as exc:
+            raise RecordError(f"slot {index} counts, and does not hold what the record says") from exc
 
     def _entry(self, index: int, state: EntryState) -> Entry:
         if state is EntryState.FREE:
             return Entry()
         area = self._read(f"request {index}", SIGNED_REQUEST_SIZE + 1)
         stored, mark = area[:SIGNED_REQUEST_SIZE], area[SIGNED_REQUEST_SIZE]
-        request = _stored(Request, stored, f"entry {index}")
         payer_class = None if mark == UNVERIFIED else _class(mark, f"entry {index}")
-        entry = Entry(state, request.k, request.amount, request.hash, stored, payer_class=payer_class)
-        if state is EntryState.COLLECTED:
-            answer = self._read(f"answer {index}", SIGNED_ANSWER_SIZE)
-            receipt = _stored(Receipt, answer, f"answer {index}")
-            return replace(entry, voucher_hash=receipt.voucher_hash, answer=answer)
-        if state is EntryState.REFUSED:
-            return replace(entry, answer=self._read(f"answer {index}", SIGNED_REFUSAL_SIZE))
-        return entry
+        answer = self._read(f"answer {index}", _ANSWER_SIZES[state]) if state in _ANSWER_SIZES else b""
+        try:
+            return _entry_of(state, stored, answer, payer_class)
+        except CodecError as exc:
+            raise RecordError(f"entry {index} counts, and does not hold what the record says") from exc
 
 
 def _class(mark: int, what: str) -> CertificateClass:
@@ -186,8 +184,20 @@ def _class(mark: int, what: str) -> CertificateClass:
         raise RecordError(f"{what} names no class of payer") from exc
 
 
-def _stored(kind: type[M], data: bytes, what: str) -> M:
-    try:
-        return parse(kind, data).message
-    except CodecError as exc:
-        raise RecordError(f"{what} counts, and does not hold what the record says") from exc
+# A power-up reads every slot and entry again. What their bytes say follows from the bytes alone, so it is worked out
+# once for each content and not once for each power-up.
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _slot_of(state: SlotState, stored: bytes) -> Slot:
+    voucher = parse(Voucher, stored).message
+    return Slot(state, voucher.n, voucher.request_hash, voucher.payee, stored, voucher.amount, voucher.hash)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _entry_of(state: EntryState, stored: bytes, answer: bytes, payer_class: CertificateClass | None) -> Entry:
+    request = parse(Request, stored).message
+    entry = Entry(state, request.k, request.amount, request.hash, stored, payer_class=payer_class)
+    if state is EntryState.COLLECTED:
+        return replace(entry, voucher_hash=parse(Receipt, answer).message.voucher_hash, answer=answer)
+    return replace(entry, answer=answer) if state is EntryState.REFUSED else entry
