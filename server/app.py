@@ -13,12 +13,17 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 import server.enrolment.views
 import server.health
 import server.load.views
+import server.reports.views
 import server.settlement.views
 from server.enrolment.cards import CardEnrolment
 from server.enrolment.tills import TillEnrolment
 from server.load.purse import OperatorPurse
 from server.load.service import LoadService
+from server.load.unloads import UnloadService
 from server.problems import Problem, problem_of
+from server.reports.closing import ClosingService
+from server.reports.service import ReportService
+from server.risk.settings import RiskSettings
 from server.settings import Settings
 from server.settlement.pool import verifier
 from server.settlement.service import SettlementService
@@ -42,6 +47,9 @@ class Parts:
     cards: CardEnrolment
     tills: TillEnrolment
     loads: LoadService
+    unloads: UnloadService
+    reports: ReportService
+    closings: ClosingService
     settlement: SettlementService
 
     @classmethod
@@ -56,6 +64,11 @@ class Parts:
         )
         checks = verifier(settings.workers)
         certificate = keyring.purse_certificate
+        purse = OperatorPurse(keyring.purse, certificate, keyring.audit_key(certificate.subject))
+        risk = RiskSettings.of_policy(keyring.policy.message)
+        unloads = UnloadService(
+            storage=store, purse=purse, risk=risk, entropy=settings.entropy, checkpoint=settings.checkpoint
+        )
         return cls(
             storage=store,
             verifier=checks,
@@ -70,11 +83,22 @@ class Parts:
             loads=LoadService(
                 storage=store,
                 trust=trust,
-                purse=OperatorPurse(keyring.purse, certificate, keyring.audit_key(certificate.subject)),
+                purse=purse,
                 balance_limit=keyring.policy.message.balance_limit,
                 entropy=settings.entropy,
                 checkpoint=settings.checkpoint,
             ),
+            unloads=unloads,
+            reports=ReportService(
+                storage=store,
+                trust=trust,
+                signer=keyring.operator,
+                unloads=unloads,
+                policies=keyring.policies(),
+                risk=risk,
+                checkpoint=settings.checkpoint,
+            ),
+            closings=ClosingService(store, keyring.operator),
             settlement=SettlementService(
                 storage=store,
                 trust=trust,
@@ -99,7 +123,8 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Flask:
     app.extensions[PARTS] = parts
     app.register_blueprint(server.health.blueprint(parts.storage, keyring, clock))
     app.register_blueprint(server.enrolment.views.blueprint(parts.cards, parts.tills, keyring, clock))
-    app.register_blueprint(server.load.views.blueprint(parts.loads, keyring, clock))
+    app.register_blueprint(server.load.views.blueprint(parts.loads, parts.unloads, keyring, clock))
+    app.register_blueprint(server.reports.views.blueprint(parts.reports, clock))
     app.register_blueprint(server.settlement.views.blueprint(parts.settlement, clock))
     app.register_error_handler(EcnyError, _refusal)
     app.register_error_handler(HTTPException, _http_error)

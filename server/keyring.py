@@ -11,6 +11,7 @@ import hmac
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.enrolment.policy_profiles import PROFILES, policy
 from wallet_core.audit import KEY_SIZE
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cli import read_bytes
@@ -23,6 +24,7 @@ OPERATOR_KEY, PURSE_KEY, MASTER_KEY, ADMIN_TOKEN = "operator.key", "purse.key", 
 OPERATOR_CERTIFICATE, AUTHORITY_CERTIFICATE, PURSE_CERTIFICATE = "operator.cert", "authority.cert", "purse.cert"
 POLICY, OPERATOR_REQUEST, DATABASE, ADDRESS = "policy.cose", "operator.request", "server.db", "address"
 MASTER_SIZE = 32
+OLD_PURSE_CERTIFICATES = "purse.epoch-*.cert"
 _AUDIT = b"ecny-audit-key-1"
 _CODE = b"ecny-enrolment-code-1"
 _IDEMPOTENCY = b"ecny-idempotency-key-1"
@@ -40,6 +42,7 @@ class Keyring:
     policy: Signed[Policy]
     master: bytes
     admin_token: str
+    old_purse_certificates: tuple[Certificate, ...] = ()
 
     @property
     def production(self) -> bool:
@@ -52,9 +55,24 @@ class Keyring:
         store.add_operator(self.operator_certificate)
         return store
 
+    @property
+    def purse_certificates(self) -> dict[int, Certificate]:
+        """The operator purse's certificate of every epoch: what an old epoch has paid can still be collected."""
+        return {one.epoch: one for one in (*self.old_purse_certificates, self.purse_certificate)}
+
     def audit_key(self, purse_id: bytes) -> bytes:
         """The audit key of one purse, 16 bytes: made from the master, so that none is stored."""
         return self._derive(_AUDIT, purse_id)[:KEY_SIZE]
+
+    def policies(self) -> dict[CertificateClass, Signed[Policy]]:
+        """The signed policy of each class of purse that is enrolled here; that of hard wallets is the stored one.
+
+        The same bytes every time: the operator signs deterministically. Raises ConfigurationError.
+        """
+        operator = self.operator_certificate.subject
+        made = {one: Signed.sign(policy(profile, operator), self.operator) for one, profile in PROFILES.items()}
+        made[CertificateClass.HARD_WALLET] = self.policy
+        return made
 
     def code_digest(self, code: str) -> bytes:
         """What is stored of an enrolment code, 32 bytes: useless to who reads the database."""
@@ -91,6 +109,7 @@ def load_keyring(directory: Path) -> Keyring:
             policy=parse(Policy, _content(directory / POLICY)),
             master=bytes.fromhex(_content(directory / MASTER_KEY).decode()),
             admin_token=_content(directory / ADMIN_TOKEN).decode().strip(),
+            old_purse_certificates=tuple(certificate_file(one) for one in sorted(directory.glob(OLD_PURSE_CERTIFICATES))),
         )
     except ValueError as exc:
         raise ConfigurationError(f"a file in {directory} is not readable text") from exc

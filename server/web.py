@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COSE = "application/cose"
 JSON = "application/json"
 MAX_JSON = 4096  # bytes
-MAX_MESSAGE = 1024  # bytes; no signed message of fixed layout is longer
+MAX_MESSAGE = 1024  # bytes; no signed message that is a body of its own is longer
 KEYRING = "ecny-keyring"
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 _BEARER = re.compile(r"Bearer ([\x21-\x7e]{1,200})", re.ASCII | re.IGNORECASE)
@@ -38,18 +38,31 @@ def body(media_type: str, limit: int) -> bytes:
         raise Problem("malformed", "The body ended too soon.") from None
 
 
-def json_body(**kinds: type) -> dict[str, Any]:
-    """A JSON object with exactly these members, each of its kind (bool is no int); raises Problem `malformed`."""
+def json_body(optional: Mapping[str, type] | None = None, limit: int = MAX_JSON, /, **kinds: type) -> dict[str, Any]:
+    """A JSON object with exactly these members, and perhaps those of `optional`, each of its kind (bool is no int).
+
+    `limit`: bytes. Raises Problem `malformed`, `too-large`.
+    """
     try:
-        value = json.loads(body(JSON, MAX_JSON), object_pairs_hook=_object)
+        value = json.loads(body(JSON, limit), object_pairs_hook=_object)
     except (ValueError, RecursionError):
         raise Problem("malformed", "The body is not JSON.") from None
-    if not isinstance(value, dict) or value.keys() != kinds.keys():
+    allowed = {**kinds, **(optional or {})}
+    if not isinstance(value, dict) or not kinds.keys() <= value.keys() <= allowed.keys():
         raise Problem("malformed", f"The body is an object with the members {', '.join(kinds)}, and no others.")
-    for name, kind in kinds.items():
-        if type(value[name]) is not kind:
+    for name, content in value.items():
+        if type(content) is not allowed[name]:
             raise Problem("malformed", f"{name} is not of the right kind.")
     return value
+
+
+def messages(name: str, items: list[Any], most: int) -> list[bytes]:
+    """A list of at most `most` byte strings in hexadecimal; raises Problem `malformed`, `too-large`."""
+    if len(items) > most:
+        raise Problem("too-large", f"{name} has more than {most} entries.", limit=most)
+    if not all(isinstance(item, str) for item in items):
+        raise Problem("malformed", f"{name} is not a list of texts.")
+    return [octets(name, item) for item in items]
 
 
 def octets(name: str, text: str, size: int | None = None) -> bytes:

@@ -12,17 +12,22 @@ from wallet_core.messages import Policy, SpendMode
 from wallet_core.suites import Suite
 
 DEFAULT_PROFILE = "hk-visitor"
+PROFILES: dict[CertificateClass, str] = {
+    CertificateClass.HARD_WALLET: DEFAULT_PROFILE,
+    CertificateClass.MERCHANT_PURSE: "merchant-sam",
+}
+"""The profile of each class of purse that is enrolled here."""
 
 
 def policy(profile: str, operator: bytes) -> Policy:
-    """The unsigned policy of `operator` for hard wallets of this profile; raises ConfigurationError."""
+    """The unsigned policy of `operator` for purses of this profile; raises ConfigurationError."""
     data = _data(profile)
     try:
         return Policy(
             suite=Suite.ES256,
             operator=operator,
             version=data["version"],
-            purse_class=CertificateClass.HARD_WALLET,
+            purse_class=CertificateClass[data["purse_class"]],
             least_suite=Suite[data["least_suite"]],
             mode=SpendMode[data["mode"]],
             balance_limit=data["balance_limit"],

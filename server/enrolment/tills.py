@@ -12,8 +12,11 @@ import structlog
 from server.enrolment.certifying import Certifier, proven_key
 from server.keyring import Keyring
 from server.problems import Problem
+from server.risk.standing import move_to, require_active
 from server.settings import Entropy
-from server.storage.protocol import Storage
+from server.storage.protocol import Storage, Writer
+from server.storage.records import TillRecord
+from server.storage.records_risk import PurseStatus
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import UsageError
 from wallet_core.ids import short
@@ -71,11 +74,14 @@ class TillEnrolment:
             tx.add_code(self._keyring.code_digest(code), merchant_id, expires=now + self._code_lifetime_s)
         return code
 
-    def enrol(self, code: str, request: bytes, now: int) -> EnrolledTill:
+    def enrol(self, code: str, request: bytes, now: int, *, succeeds: bytes | None = None) -> EnrolledTill:
         """Certify the key of a till; the same code with the same key again gets the stored certificate.
 
-        Raises CodecError, VerificationError, and Problem `not-authorised` (no such code, or too old), `code-used` (by
-        another key), `idempotency-mismatch` (this key is enrolled by another code).
+        `succeeds`: id of a till of the same merchant whose place it takes: that one is REPLACED, and what is made out
+        to it may be deposited by this one, each voucher once in all (rule 12).
+        Raises CodecError, VerificationError, and Problem `not-authorised` (no such code, or too old, or of another
+        merchant than `succeeds`), `not-found` (`succeeds`), `code-used` (by another key), `idempotency-mismatch` (this
+        key is enrolled by another code, or in another till's place), `revoked`.
         """
         key = proven_key(request, CertificateClass.TILL, code.encode())
         till_id, digest = key.thumbprint, self._keyring.code_digest(code)
@@ -93,9 +99,35 @@ class TillEnrolment:
                     raise Problem("idempotency-mismatch", "This key is enrolled by another code.")
                 made = self._certifier.certify(key, CertificateClass.TILL, now=now, lifetime_s=self._lifetime_s)
                 tx.add_till(till_id, made.to_bytes(), known.merchant, digest, now=now)
+                if succeeds is not None:
+                    _supersede(tx, till_id, known.merchant, succeeds, now)
                 till = tx.till(till_id)
                 _log.info("till enrolled", till=short(till_id), merchant=known.merchant)
+            elif till is not None:
+                require_active(tx, till_id)
+                _check_place(till, succeeds)
             merchant = tx.merchant(known.merchant)
         if till is None or merchant is None:
             raise Problem("internal-error", "The till is enrolled, but cannot be read back.")
         return EnrolledTill(till_id, till.certificate, merchant.id, merchant.name)
+
+
+def _supersede(tx: Writer, till_id: bytes, merchant: str, succeeds: bytes, now: int) -> None:
+    """The new till (already stored) takes the place of an old one of the same merchant."""
+    old = tx.till(succeeds)
+    if old is None or succeeds == till_id:
+        raise Problem("not-found", "There is no such till to succeed.")
+    if old.merchant != merchant:
+        raise Problem(
+            "not-authorised",
+            "The till to succeed is another merchant's.",
+            next_step="Ask for a code of the same merchant.",
+        )
+    tx.supersede(till_id, old.number)
+    move_to(tx, succeeds, PurseStatus.REPLACED, "succeeded by another till", now=now)
+
+
+def _check_place(till: TillRecord, succeeds: bytes | None) -> None:
+    """The same enrolment again has to name the same till, or none."""
+    if succeeds is not None and (not till.predecessors or till.predecessors[0].id != succeeds):
+        raise Problem("idempotency-mismatch", "This till is enrolled, but not in that till's place.")

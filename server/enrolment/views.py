@@ -22,15 +22,17 @@ def blueprint(cards: CardEnrolment, tills: TillEnrolment, keyring: Keyring, cloc
     @views.post("/cards")
     @operator_only
     def enrol_card() -> dict[str, Any]:
-        asked = json_body(serial=str, certification_request=str)
+        asked = json_body({"merchant": str, "replaces": str}, serial=str, certification_request=str)
         serial = octets("serial", asked["serial"], SERIAL_SIZE)
-        card = cards.enrol(serial, octets("certification_request", asked["certification_request"]), clock())
+        request = octets("certification_request", asked["certification_request"])
+        replaces = octets("replaces", asked["replaces"], ID_SIZE) if "replaces" in asked else None
+        card = cards.enrol(serial, request, clock(), merchant=asked.get("merchant"), replaces=replaces)
         return {
             "card": card.card.hex(),
             "certificate": card.certificate.hex(),
             "operator_certificate": operator,
             "authority_certificate": authority,
-            "policy": keyring.policy.to_bytes().hex(),
+            "policy": card.policy.hex(),
             "audit_key": card.audit_key.hex(),
         }
 
@@ -41,9 +43,10 @@ def blueprint(cards: CardEnrolment, tills: TillEnrolment, keyring: Keyring, cloc
 
     @views.post("/tills")
     def enrol_till() -> dict[str, Any]:
-        asked = json_body(code=str, certification_request=str)
+        asked = json_body({"succeeds": str}, code=str, certification_request=str)
         request = octets("certification_request", asked["certification_request"])
-        till = tills.enrol(asked["code"], request, clock())
+        succeeds = octets("succeeds", asked["succeeds"], ID_SIZE) if "succeeds" in asked else None
+        till = tills.enrol(asked["code"], request, clock(), succeeds=succeeds)
         return {
             "till": till.till.hex(),
             "certificate": till.certificate.hex(),

@@ -1,4 +1,4 @@
-"""HTTP of loads."""
+"""HTTP of loads and unloads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flask import Blueprint, request
 
 from server.keyring import Keyring
 from server.load.service import LoadService
+from server.load.unloads import UnloadService
 from server.problems import Problem
 from server.settings import Clock
 from server.web import COSE, MAX_MESSAGE, body, json_body, octets, operator_only
@@ -17,10 +18,22 @@ from wallet_core.ids import ID_SIZE
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
-def blueprint(loads: LoadService, keyring: Keyring, clock: Clock) -> Blueprint:
+def _idempotency_key() -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if _KEY.fullmatch(key) is None:
+        raise Problem("malformed", "The header Idempotency-Key is missing, or not 1 to 255 visible characters.")
+    return key
+
+
+def blueprint(loads: LoadService, unloads: UnloadService, keyring: Keyring, clock: Clock) -> Blueprint:
     views = Blueprint("load", __name__, url_prefix="/v1")
     chain = {
         "payer_certificate": keyring.purse_certificate.to_bytes().hex(),
+        "operator_certificate": keyring.operator_certificate.to_bytes().hex(),
+    }
+
+    payee_chain = {
+        "payee_certificate": keyring.purse_certificate.to_bytes().hex(),
         "operator_certificate": keyring.operator_certificate.to_bytes().hex(),
     }
 
@@ -28,11 +41,8 @@ def blueprint(loads: LoadService, keyring: Keyring, clock: Clock) -> Blueprint:
     @operator_only
     def begin() -> dict[str, Any]:
         asked = json_body(card=str, amount=int)
-        key = request.headers.get("Idempotency-Key", "")
-        if _KEY.fullmatch(key) is None:
-            raise Problem("malformed", "The header Idempotency-Key is missing, or not 1 to 255 visible characters.")
         card = octets("card", asked["card"], ID_SIZE)
-        begun = loads.begin(keyring.idempotency_digest(key), card, asked["amount"], clock())
+        begun = loads.begin(keyring.idempotency_digest(_idempotency_key()), card, asked["amount"], clock())
         return {
             "load": begun.load,
             "payer": begun.payer.hex(),
@@ -60,5 +70,19 @@ def blueprint(loads: LoadService, keyring: Keyring, clock: Clock) -> Blueprint:
     def receipt() -> dict[str, Any]:
         loads.collected(body(COSE, MAX_MESSAGE), clock())
         return {"status": "recorded"}
+
+    @views.post("/unloads")
+    @operator_only
+    def begin_unload() -> dict[str, Any]:
+        asked = json_body(purse=str, epoch=int, n=int, amount=int)
+        purse = octets("purse", asked["purse"], ID_SIZE)
+        digest = keyring.idempotency_digest(_idempotency_key())
+        begun = unloads.begin(digest, purse, asked["epoch"], asked["n"], asked["amount"], clock())
+        return {"unload": begun.unload, "request": begun.request.hex(), **payee_chain}
+
+    @views.post("/unloads/<unload>/voucher")
+    def pay_out(unload: str) -> dict[str, Any]:
+        receipt = unloads.pay_out(unload, body(COSE, MAX_MESSAGE), clock())
+        return {"receipt": receipt.hex(), **payee_chain}
 
     return views

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from server.problems import Problem
 from server.reports.taking import Taking
-from server.risk import lost
+from server.risk import charging
 from server.risk.standing import status_of
 from server.settlement.archive import bytes_of
 from server.storage.ending_records import BroughtVoucher, OrderReason, OrderRecord, ReportRecord
@@ -73,11 +72,7 @@ class SlotDesk:
         return record is not None and record.state in _PAID
 
     def _record(self, line: SlotLine) -> VoucherRecord | None:
-        first = self._tx.voucher(self._purse.number, self._report.epoch, line.n)
-        if first is None or first.hash == line.voucher_hash:
-            return first
-        rivals = self._tx.rivals(self._purse.number, self._report.epoch, line.n)
-        return next((one for one in rivals if one.hash == line.voucher_hash), None)
+        return charging.find(self._tx, self._purse.number, self._report.epoch, line.n, line.voucher_hash)
 
     def _void(self, line: SlotLine) -> None:
         """A Receipt came before the order: the value is the payee's after all."""
@@ -128,12 +123,7 @@ class SlotDesk:
         if payee is None:
             return False
         expires = Certificate.from_bytes(payee.certificate).expires
-        where = (payee, self._purse, brought.epoch, brought.n, brought.hash, expires)
-        try:
-            lost.charge_residual(self._tx, *where, self._taking.risk, self._taking.now)
-        except Problem:
-            return False
-        return True
+        return expires < 0
 
     def _give(self, line: SlotLine, reason: OrderReason) -> bytes:
         message = ReversalOrder(

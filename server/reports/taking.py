@@ -136,15 +136,12 @@ class Taking:
         refusal = self.tx.purse_refusal(brought.payee, brought.request_hash)
         receipt = self.tx.purse_receipt(brought.payee, brought.hash)
         order = self.tx.order(brought.hash)
-        payer = self.tx.purse_by_number(brought.payer)
-        if payer is None:
-            raise StorageError("a voucher's payer is missing", next_step="Restore the database; report this.")
-        epoch, n, voucher_hash = brought.epoch, brought.n, brought.hash
+        where = (brought.payer, brought.epoch, brought.n, brought.hash, self.risk, self.now)
         is_void = order is not None and order.is_void
         if refusal is not None:
-            charging.purse_refused(self.tx, payer, epoch, n, voucher_hash, self.risk, self.now)
+            charging.purse_refused(self.tx, *where)
         elif receipt is not None and (order is None or is_void):
-            charging.purse_collected(self.tx, payer, epoch, n, voucher_hash, self.risk, self.now, void_order=is_void)
+            charging.purse_collected(self.tx, *where, void_order=is_void)
         if refusal is not None and receipt is not None and refusal.is_signed and receipt.is_signed:
             self._two_outcomes(brought.payee, receipt.raw, refusal.raw, brought.raw, brought.request_hash)
 

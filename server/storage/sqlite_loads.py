@@ -93,5 +93,4 @@ class SqliteLoads(SqliteSession):
 
 
 def _record(row: Row) -> LoadRecord:
-    *fields, is_collected, is_reversed = row
-    return LoadRecord(*fields, bool(is_collected), bool(is_reversed))
+    return LoadRecord(*row[:-2], *map(bool, row[-2:]))
