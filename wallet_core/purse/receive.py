@@ -96,8 +96,8 @@ def request(
     too. Raises PurseRefusal before anything is reserved.
     """
     if state.lifecycle in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
-        same = _same_question(state, suite, purse_id, payer, epoch, n, amount, order_hash)
-        if same is not None and payer_class in (None, same.payer_class):
+        same = _same_question(state, suite, purse_id, payer, epoch, n, amount, order_hash, payer_class)
+        if same is not None:
             return StoredAnswer(same.request)
     if state.lifecycle is not Lifecycle.ACTIVE or policy is None:
         raise PurseRefusal(Refused.WRONG_STATE, "the purse is not active")
@@ -243,9 +243,11 @@ def _same_question(
     n: int,
     amount: int,
     order_hash: bytes,
+    payer_class: CertificateClass | None,
 ) -> Entry | None:
+    """The open Request that asks this; with a certificate only one that was asked with a certificate of that class."""
     for entry in state.table:
-        if entry.state is not EntryState.OPEN or entry.amount != amount:
+        if entry.state is not EntryState.OPEN or entry.amount != amount or payer_class not in (None, entry.payer_class):
             continue
         again = Request(
             suite=suite,

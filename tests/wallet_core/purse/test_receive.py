@@ -15,7 +15,9 @@ from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.ids import COUNTER_MAX
 from wallet_core.messages import Receipt, Refusal, Request, Signed, Voucher, parse
 from wallet_core.money import MAX_MINOR_UNITS
+from wallet_core.purse import receive
 from wallet_core.purse.state import TABLE_SIZE, Entry, EntryState, Lifecycle
+from wallet_core.suites import Suite
 
 OPERATOR, WALLET = CertificateClass.OPERATOR_PURSE, CertificateClass.HARD_WALLET
 MERCHANT = CertificateClass.MERCHANT_PURSE
@@ -325,3 +327,107 @@ def test_a_blocked_pin_finishes_but_asks_nothing_new(operator: Purse, card: Purs
     assert refused(card, card.ask, operator, 1) is Refused.PIN_BLOCKED
     card.collect(voucher, OPERATOR)
     assert card.state.balance == 700
+
+
+# REQUEST with the payer's certificate: the gate of what may be paid card to card
+
+
+@pytest.fixture
+def friend() -> Purse:
+    purse = Purse(OTHER_CARD, UNLIMITED)
+    purse.endow(10_000)
+    return purse
+
+
+def test_a_card_takes_value_from_a_card_that_it_has_asked_by_its_class(card: Purse, friend: Purse) -> None:
+    request = card.ask(friend, 700, verified=True)
+    assert card.state.table[0].payer_class is WALLET
+    voucher = friend.pay(request)
+    receipt = card.collect(voucher, WALLET)
+    assert (card.state.balance, card.state.in_acked) == (700, 0), "received offline, not acknowledged"
+    assert card.collect(voucher, WALLET) == receipt
+    friend.acknowledge(receipt, CARD)
+    assert friend.state.balance == 10_000 - 700
+
+
+def test_what_was_asked_without_a_certificate_is_given_back(card: Purse, friend: Purse) -> None:
+    """Below its threshold a card does not look at whom it pays: the payee's refusal is then the way back."""
+    request = card.ask(friend, 700)
+    voucher = friend.pay(request)
+    assert refused(card, card.collect, voucher, WALLET) is Refused.PAYEE_CLASS
+    friend.acknowledge_refusal(card.refuse(parse(Request, request).hash), CARD)
+    assert (card.state.balance, friend.state.balance) == (0, 10_000)
+
+
+@pytest.mark.parametrize("asked_of", [one for one in CertificateClass if one is not WALLET])
+def test_asking_another_class_lets_no_card_in(card: Purse, friend: Purse, asked_of: CertificateClass) -> None:
+    request = card.request(friend.id, 1, 1, 700, payer_class=asked_of)
+    assert refused(card, card.collect, friend.pay(request), WALLET) is Refused.PAYEE_CLASS
+
+
+def test_the_class_is_that_of_the_request_that_is_answered(card: Purse, friend: Purse) -> None:
+    """One Request with the certificate does not let in what answers another one without."""
+    plain, verified = card.ask(friend, 700), card.ask(friend, 800, verified=True)
+    voucher = friend.pay(plain)
+    assert refused(card, card.collect, voucher, WALLET) is Refused.PAYEE_CLASS
+    assert refused(friend, friend.pay, verified) is Refused.STALE
+
+
+@pytest.mark.parametrize("payer_class", list(CertificateClass))
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_policy_says_which_classes_may_pay(card: Purse, payer_class: CertificateClass, allowed: bool) -> None:
+    """Bit c of payer_classes; without a certificate nothing is known and nothing is gated."""
+    bit = 1 << payer_class
+    card.policy = replace(OPEN_POLICY, payer_classes=bit if allowed else ~bit & 0xFF)
+    ask = (OTHER_CARD.id, 1, 1, 700)
+    if allowed:
+        card.request(*ask, payer_class=payer_class)
+    else:
+        assert refused(card, card.request, *ask, payer_class=payer_class) is Refused.PAYEE_CLASS
+        card.request(*ask)
+
+
+def test_a_policy_of_later_does_not_stop_what_was_asked(card: Purse, friend: Purse) -> None:
+    """Rule 10: the gate is at the Request, never at the finishing."""
+    request = card.ask(friend, 700, verified=True)
+    voucher = friend.pay(request)
+    card.policy = replace(OPEN_POLICY, payer_classes=0)
+    card.state = replace(card.state, lifecycle=Lifecycle.BLOCKED)
+    assert card.request(friend.id, 1, 1, 700, payer_class=WALLET) == request
+    card.collect(voucher, WALLET)
+
+
+def test_the_question_asked_both_ways(card: Purse, friend: Purse) -> None:
+    """Each way has its Request, and either sent again is the same Request again (I6)."""
+    plain = card.ask(friend, 700)
+    verified = card.ask(friend, 700, verified=True)
+    assert plain != verified
+    asked = card.state
+    for _ in range(3):
+        assert card.ask(friend, 700, verified=True) == verified
+        assert card.ask(friend, 700) == plain
+    assert card.state is asked
+    card.refuse(parse(Request, plain).hash)
+    assert card.ask(friend, 700) == verified, "what is verified is more than what was asked for now"
+
+
+def test_a_certificate_that_does_not_verify_asks_nothing(card: Purse) -> None:
+    calls = []
+
+    def verify() -> None:
+        calls.append(1)
+        raise PurseRefusal(Refused.CERTIFICATE)
+
+    def ask(**changes: Any) -> Any:
+        named: dict[str, Any] = {"payer": OTHER_CARD.id, "epoch": 1, "n": 1, "amount": 700, "order_hash": bytes(32)}
+        named |= {"suite": Suite.ES256, "payer_class": WALLET, "verify_payer": verify}
+        return receive.request(card.state, CARD.id, card.policy, **(named | changes))
+
+    assert refused(card, ask) is Refused.CERTIFICATE
+    assert len(calls) == 1
+    card.ask(Purse(OTHER_CARD), 700, verified=True)
+    assert isinstance(ask(), receive.StoredAnswer), "what is stored needs no certificate"
+    assert len(calls) == 1
+    card.policy = replace(OPEN_POLICY, payer_classes=0)
+    assert refused(card, lambda: ask(n=2)) is Refused.PAYEE_CLASS
+    assert len(calls) == 1, "cheap reasons come first"
