@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.ids import short
@@ -13,6 +13,9 @@ from wallet_core.money import fen
 from wallet_core.purse.state import Lifecycle, SlotState
 
 from .driver import HardWallet
+
+if TYPE_CHECKING:  # the HTTP library comes with it, and a look at a card needs none
+    from .loading import Loaded
 
 
 def info_facts(wallet: HardWallet) -> dict[str, Any]:
@@ -104,3 +107,17 @@ def vouchers_text(found: list[dict[str, Any]]) -> str:
         for one in found
     ]
     return "\n".join(lines) or "no vouchers"
+
+
+def load_text(done: Loaded, amount: int) -> str:
+    """What a desk tells after a load: above all, what was not loaded by it."""
+    lines = [f"loaded {fen(done.after.balance - done.before.balance)}, balance {fen(done.after.balance)}"]
+    lines += [f"  finished a load of {fen(one)} that was begun at another desk" for one in done.elsewhere]
+    if not done.own:
+        why = "a load of this amount was waiting" if amount in done.elsewhere else "this load was settled before"
+        lines.append(f"  {why}: nothing more was loaded. Run the command again to load {fen(amount)} more.")
+    if done.returned:
+        lines.append(f"  {done.returned} paid loads that this card had refused went back to the operator")
+    if done.stuck:
+        lines.append(f"  {done.stuck} paid loads that this card has forgotten: ask the operator")
+    return "\n".join(lines)

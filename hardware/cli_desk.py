@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from hardware.card_views import load_text
 from hardware.cli_options import milliseconds, pin_option, reader_option, server_option, token_option, wait_option
 from hardware.taps import tap
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from wallet_core.cli import Context, common_options, read_secret
 from wallet_core.errors import ConfigurationError, OutcomeUnknownError
 from wallet_core.ids import short
-from wallet_core.money import MAX_MINOR_UNITS, fen
+from wallet_core.money import MAX_MINOR_UNITS
 
 INTENTS_DIRECTORY = "loads"
 
@@ -86,14 +87,13 @@ def load(ctx: Context, amount: int, url: str, token_file: Path, reader: str, wai
             done = load_card(wallet, server, intents, amount)
         except OutcomeUnknownError as exc:
             raise OutcomeUnknownError(exc.message, next_step="Run the same command again: it is loaded once.") from exc
-    loaded = done.after.balance - done.before.balance
     facts = {
         "purse": done.after.purse_id.hex(),
-        "loaded": loaded,
+        "loaded": done.after.balance - done.before.balance,
+        "own": done.own,
+        "elsewhere": list(done.elsewhere),
         "balance": done.after.balance,
-        "refused": done.refused,
+        "returned": done.returned,
+        "refused": done.stuck,
     }
-    lines = [f"loaded {fen(loaded)}, balance {fen(done.after.balance)}"]
-    if done.refused:
-        lines.append(f"  {done.refused} paid loads that this card had refused: the operator takes them back")
-    ctx.emit(facts, "\n".join(lines))
+    ctx.emit(facts, load_text(done, amount))

@@ -22,7 +22,7 @@ from wallet_core.errors import (
     SettlementError,
     StorageError,
 )
-from wallet_core.messages import Request, parse
+from wallet_core.messages import Request, Voucher, parse
 from wallet_core.purse.state import Lifecycle
 
 from .data_objects import Fci
@@ -77,17 +77,36 @@ class Intents:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`before`, `after`: the card's FCI; `refused`: paid loads that the card refuses, for the operator to remedy."""
+    """`before`, `after`: the card's FCI.
+
+    `own`: whether the load that was asked for was made or finished now; if not, it was settled before, or `elsewhere`
+    has one of this amount that another desk began: nobody knows whether that is the one that was meant.
+    `elsewhere`: amounts (fen) of loads that other desks began and this one finished. `returned`: paid loads that the
+    card had refused; its Refusal has given them back. `stuck`: those of which the card has forgotten the Request.
+    """
 
     before: Fci
     after: Fci
-    refused: int
+    own: bool
+    elsewhere: tuple[int, ...] = ()
+    returned: int = 0
+    stuck: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """Paid loads by id: `done` are collected now (fen), `returned` are given back, `stuck` are left to the operator."""
+
+    done: dict[str, int]
+    returned: frozenset[str]
+    stuck: int
 
 
 def load_card(wallet: HardWallet, server: OperatorClient, intents: Intents, amount: int) -> Loaded:
     """Load `amount` fen, after finishing what was interrupted; an interrupted load of the same amount *is* this load.
 
-    Raises PurseRefusal, CardError, TransportError, SettlementError: run it again and nothing is loaded twice.
+    One that another desk began is not: then nothing more is loaded, and `Loaded.elsewhere` says so. Raises
+    PurseRefusal, CardError, TransportError, SettlementError: run it again and nothing is loaded twice.
     """
     before = wallet.select()
     if before.lifecycle is not Lifecycle.ACTIVE:
@@ -97,52 +116,82 @@ def load_card(wallet: HardWallet, server: OperatorClient, intents: Intents, amou
             next_step="Personalise the card first.",
         )
     card = before.purse_id
-    done, refused = _finish_paid(wallet, server, card)
+    paid = _finish_paid(wallet, server, card)
+    others = dict(paid.done)
     begun = intents.open(card)
-    if begun is not None and begun.amount != amount:
-        _one_load(wallet, server, intents, card, begun, done)
-        begun = None
-    _one_load(wallet, server, intents, card, begun or intents.begin(card, amount), done)
-    return Loaded(before, wallet.select(), refused)
+    own = False
+    if begun is not None:
+        load, own = _one_load(wallet, server, intents, card, begun, paid)
+        others.pop(load, None)
+        if begun.amount != amount or load in paid.returned:
+            begun = None
+    if begun is None:
+        own = amount not in others.values()
+        if own:
+            _one_load(wallet, server, intents, card, intents.begin(card, amount), paid)
+    return Loaded(before, wallet.select(), own, tuple(others.values()), len(paid.returned), paid.stuck)
 
 
-def _finish_paid(wallet: HardWallet, server: OperatorClient, card: bytes) -> tuple[set[str], int]:
-    """Credit what the operator has paid and the card has not receipted: those loads, and how many the card refuses."""
-    done, refused = set(), 0
+def _finish_paid(wallet: HardWallet, server: OperatorClient, card: bytes) -> _Paid:
+    """Credit what the operator has paid and the card has not receipted; what the card refuses goes back."""
+    done: dict[str, int] = {}
+    returned: set[str] = set()
+    stuck = 0
     for paid in server.pending_loads(card):
+        voucher = parse(Voucher, paid.voucher).message
         try:
             receipt = wallet.collect(paid.voucher, paid.payer_certificate, paid.operator_certificate)
         except PurseRefusal as refusal:
             if refusal.reason is not Refused.REQUEST_CLOSED:
                 raise
-            refused += 1  # the operator's to remedy; it must not stand in the way of other loads
+            if _give_back(wallet, server, voucher.request_hash):
+                returned.add(paid.load)
+            else:
+                stuck += 1  # the operator's to remedy; it must not stand in the way of other loads
             continue
         server.hand_in(receipt)
-        done.add(paid.load)
-    return done, refused
+        done[paid.load] = voucher.amount
+    return _Paid(done, frozenset(returned), stuck)
+
+
+def _give_back(wallet: HardWallet, server: OperatorClient, request_hash: bytes) -> bool:
+    """Hand in the card's Refusal, with which the operator takes its payment back; False when the card has none."""
+    try:
+        refusal = wallet.refuse(request_hash)
+    except PurseRefusal as closed:
+        if closed.reason is not Refused.REQUEST_CLOSED:
+            raise
+        return False
+    server.evidence((refusal,), (wallet.certificate(),))
+    return True
 
 
 def _one_load(
-    wallet: HardWallet, server: OperatorClient, intents: Intents, card: bytes, intent: Intent, done: set[str]
-) -> None:
-    """One load from its beginning, or from wherever it was interrupted; the intent ends with it.
+    wallet: HardWallet, server: OperatorClient, intents: Intents, card: bytes, intent: Intent, known: _Paid
+) -> tuple[str, bool]:
+    """One load from its beginning, or from wherever it was interrupted: its id, and whether it was loaded now.
 
-    A definite no before the server has paid, of the card or of the server, ends the intent too: then no value has moved
-    and no Request is open. After it the intent stays, whatever goes wrong: the next run has to know that it is paid.
+    The intent ends with it. A definite no before the server has paid, of the card or of the server, ends the intent
+    too: then no value has moved and no Request is open. After it the intent stays, whatever goes wrong: the next run
+    has to know that it is paid.
     """
     try:
         order = server.begin_load(card, intent.amount, intent.key)
-        paid = None if order.load in done else _pay(wallet, server, order, intent.amount)
+        ended = order.load in known.done or order.load in known.returned
+        paid = None if ended else _pay(wallet, server, order, intent.amount)
     except ServerUnreachableError:
         raise
     except (PurseRefusal, SettlementError):
         intents.end(card)
         raise
+    loaded = order.load in known.done
     if paid is not None:
         server.hand_in(wallet.collect(paid.voucher, paid.payer_certificate, paid.operator_certificate))
-    elif order.load not in done:
-        _finish_paid(wallet, server, card)
+        loaded = True
+    elif not ended:
+        loaded = order.load in _finish_paid(wallet, server, card).done
     intents.end(card)
+    return order.load, loaded
 
 
 def _pay(wallet: HardWallet, server: OperatorClient, order: LoadOrder, amount: int) -> PaidLoad | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -45,6 +45,15 @@ class PaidLoad:
     payer_certificate: bytes
     operator_certificate: bytes
     load: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """To a Report: signed Grant and ReversalOrders, and a newer signed Policy, which goes in before the grant."""
+
+    grant: bytes
+    orders: tuple[bytes, ...]
+    policy: bytes | None
 
 
 class StaleCounterError(SettlementError):
@@ -123,6 +132,37 @@ class OperatorClient:
         """`POST /v1/receipts`: a card's signed Receipt."""
         self._answer("POST", "/v1/receipts", receipt, COSE)
 
+    def report(
+        self,
+        report: bytes,
+        *,
+        vouchers: Sequence[bytes] = (),
+        receipts: Sequence[bytes] = (),
+        refusals: Sequence[bytes] = (),
+        certificates: Sequence[bytes] = (),
+    ) -> Answered:
+        """`POST /v1/reports`: a purse's signed Report, with the signed messages that are at hand."""
+        document = self._json(
+            "/v1/reports",
+            {
+                "report": report.hex(),
+                "vouchers": _hex(vouchers),
+                "receipts": _hex(receipts),
+                "refusals": _hex(refusals),
+                "certificates": _hex(certificates),
+            },
+        )
+        policy = None if document.get("policy") is None else _octets(document, "policy")
+        return Answered(_octets(document, "grant"), _list(document, "orders"), policy)
+
+    def evidence(self, messages: Sequence[bytes], certificates: Sequence[bytes]) -> tuple[str, ...]:
+        """`POST /v1/evidence`: signed Vouchers, Receipts and Refusals of purses; what became of each."""
+        document = self._json("/v1/evidence", {"messages": _hex(messages), "certificates": _hex(certificates)})
+        statuses = document.get("statuses")
+        if not isinstance(statuses, list) or [type(one) for one in statuses] != [str] * len(messages):
+            raise _unusable("statuses")
+        return tuple(statuses)
+
     def _json(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         return self._answer("POST", path, json.dumps(body).encode(), "application/json", headers)
 
@@ -193,6 +233,17 @@ def _octets(document: Mapping[str, Any], name: str, size: int | None = None) -> 
     if size is not None and len(value) != size:
         raise _unusable(name)
     return value
+
+
+def _hex(messages: Sequence[bytes]) -> list[str]:
+    return [one.hex() for one in messages]
+
+
+def _list(document: Mapping[str, Any], name: str) -> tuple[bytes, ...]:
+    found = document.get(name)
+    if not isinstance(found, list):
+        raise _unusable(name)
+    return tuple(_octets({name: one}, name) for one in found)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

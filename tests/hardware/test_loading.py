@@ -10,10 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hardware.card_views import load_text
 from hardware.driver import HardWallet
 from hardware.emulator.faults import FaultPlan, Tear
 from hardware.loading import Intents, load_card
-from hardware.operator_client import OperatorClient
+from hardware.operator_client import LoadOrder, OperatorClient
 from hardware.personalisation import personalise
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from server.app import create_app
@@ -28,7 +29,8 @@ from wallet_core.errors import (
     ServerUnreachableError,
     SettlementError,
 )
-from wallet_core.messages import Request, parse
+from wallet_core.messages import Grant, Report, Request, Signed, parse
+from wallet_core.messages.ending import pack_closed, pack_outcomes
 
 AMOUNT = 50_000
 URL = "http://operator.test"
@@ -164,16 +166,19 @@ def test_an_interrupted_load_of_another_amount_is_finished_first(desk: Desk) -> 
     assert desk.is_clean(3_000)
 
 
-def test_the_operators_purse_moves_on_in_between(desk: Desk) -> None:
+def test_the_operators_purse_moves_on_in_between(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another card is loaded between our begin and our Request: the card refuses it and asks with the next counter."""
-    card = desk.hand.tap().purse_id
-    order = desk.server.begin_load(card, AMOUNT, "key-0")
-    desk.bank.card("somebody else", loaded=500)
-    desk.intents.begin(card, AMOUNT)
+    begin = desk.server.begin_load
+
+    def begin_and_be_overtaken(card: bytes, amount: int, key: str) -> LoadOrder:
+        order = begin(card, amount, key)
+        desk.bank.card("somebody else", loaded=500)
+        return order
+
+    monkeypatch.setattr(desk.server, "begin_load", begin_and_be_overtaken)
     assert desk.load() == AMOUNT
     assert desk.is_clean(AMOUNT)
     assert desk.wallet.select().free_entries == 6, "one refused, one collected"
-    assert order.n == 1
 
 
 def test_a_request_that_was_paid_late_is_collected(desk: Desk) -> None:
@@ -202,6 +207,118 @@ def test_a_load_that_another_desk_finished(desk: Desk) -> None:
     load_card(desk.wallet, desk.server, elsewhere, AMOUNT)
     assert desk.load() == AMOUNT
     assert desk.is_clean(AMOUNT)
+
+
+def interrupted_elsewhere(desk: Desk, amount: int) -> None:
+    """Another desk's load is paid, and its card was taken away before COLLECT."""
+    elsewhere = Intents(desk.directory / "elsewhere", lambda: f"elsewhere-{next(desk.keys)}")
+    desk.hand.tap()
+    desk.hand.plans.plans.append(FaultPlan(Tear.BEFORE, command="COLLECT"))
+    with pytest.raises(OutcomeUnknownError):
+        load_card(desk.wallet, desk.server, elsewhere, amount)
+    desk.hand.tap()
+
+
+def test_another_desks_load_of_the_same_amount_is_not_ours(desk: Desk) -> None:
+    """It may be the one that was meant: it is finished, said, and nothing is loaded on top of it."""
+    interrupted_elsewhere(desk, 1_000)
+    done = load_card(desk.wallet, desk.server, desk.intents, 1_000)
+    assert (done.own, done.elsewhere, done.after.balance) == (False, (1_000,), 1_000)
+    assert "nothing more was loaded" in load_text(done, 1_000)
+    assert desk.is_clean(1_000)
+    again = load_card(desk.wallet, desk.server, desk.intents, 1_000)
+    assert (again.own, again.elsewhere, again.after.balance) == (True, (), 2_000)
+
+
+def test_another_desks_load_of_another_amount_is_finished_and_said(desk: Desk) -> None:
+    interrupted_elsewhere(desk, 1_000)
+    done = load_card(desk.wallet, desk.server, desk.intents, 2_000)
+    assert (done.own, done.elsewhere, done.after.balance) == (True, (1_000,), 3_000)
+    assert "begun at another desk" in load_text(done, 2_000)
+    assert desk.is_clean(3_000)
+
+
+def test_our_own_interrupted_load_of_the_same_amount_is_this_one(desk: Desk) -> None:
+    desk.hand.tap()
+    desk.hand.plans.plans.append(FaultPlan(Tear.AFTER_COMMIT, command="COLLECT"))
+    with pytest.raises(OutcomeUnknownError):
+        load_card(desk.wallet, desk.server, desk.intents, 1_000)
+    desk.hand.tap()
+    done = load_card(desk.wallet, desk.server, desk.intents, 1_000)
+    assert (done.own, done.elsewhere, done.after.balance) == (True, (), 1_000)
+    assert load_text(done, 1_000).count("\n") == 0
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_paid_load_that_the_card_has_refused_goes_back(desk: Desk, ours: bool) -> None:
+    """The holder gave the Request up at another terminal: the Refusal is handed in, and the load is made anew."""
+    if ours:
+        desk.hand.tap()
+        desk.hand.plans.plans.append(FaultPlan(Tear.BEFORE, command="COLLECT"))
+        with pytest.raises(OutcomeUnknownError):
+            load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+        desk.hand.tap()
+    else:
+        interrupted_elsewhere(desk, AMOUNT)
+    [asked] = desk.wallet.open_requests()
+    desk.wallet.refuse(parse(Request, asked).hash)
+    for _ in range(2):
+        desk.line.calls.clear()
+        desk.line.fault = (2, "unanswered")
+        with pytest.raises(ServerUnreachableError):
+            load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+        assert desk.line.calls[1].endswith(("evidence", "loads"))
+    desk.line.fault = None
+    done = load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    if done.after.balance == 0:  # settled while nobody listened: said, and the next run loads
+        assert not done.own
+        assert "settled before" in load_text(done, AMOUNT)
+        done = load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    assert (done.own, done.after.balance) == (True, AMOUNT)
+    assert desk.is_clean(AMOUNT)
+
+
+def test_a_refused_load_is_given_back_and_made_anew_at_once(desk: Desk) -> None:
+    desk.hand.tap()
+    desk.hand.plans.plans.append(FaultPlan(Tear.BEFORE, command="COLLECT"))
+    with pytest.raises(OutcomeUnknownError):
+        load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    desk.hand.tap()
+    [asked] = desk.wallet.open_requests()
+    desk.wallet.refuse(parse(Request, asked).hash)
+    done = load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    assert (done.own, done.returned, done.stuck, done.after.balance) == (True, 1, 0, AMOUNT)
+    assert "went back to the operator" in load_text(done, AMOUNT)
+    assert desk.is_clean(AMOUNT)
+
+
+def test_a_paid_load_that_the_card_has_forgotten_is_left_to_the_operator(desk: Desk) -> None:
+    """Its Refusal was acknowledged by a grant before anybody handed it in: no Refusal is left to be handed in."""
+    interrupted_elsewhere(desk, AMOUNT)
+    [asked] = desk.wallet.open_requests()
+    desk.wallet.refuse(parse(Request, asked).hash)
+    desk.wallet.grant(operator_grant(desk))
+    done = load_card(desk.wallet, desk.server, desk.intents, 1_000)
+    assert (done.own, done.returned, done.stuck, done.after.balance) == (True, 0, 1, 1_000)
+    assert "ask the operator" in load_text(done, 1_000)
+
+
+def operator_grant(desk: Desk) -> bytes:
+    """A grant of the card's operator that closes its final entries, made without its books."""
+    told = parse(Report, desk.wallet.report())
+    grant = Grant(
+        suite=told.message.suite,
+        purse=told.message.purse,
+        epoch=told.message.epoch,
+        n_acked=1,
+        policy_version=1,
+        out_acked=0,
+        in_acked=0,
+        outcomes=pack_outcomes(()),
+        closed=pack_closed(line.k for line in told.message.entry_lines),
+        report_hash=told.hash,
+    )
+    return Signed.sign(grant, desk.bank.world.operator).to_bytes()
 
 
 def test_more_than_the_card_may_hold_is_refused_and_forgotten(desk: Desk) -> None:
