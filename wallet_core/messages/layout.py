@@ -62,7 +62,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
-    """One field: its label, its size in bytes (content only), its kind; `least` and `most` of a small integer."""
+    """One field: its label, its size in bytes (content only), its kind; `least` and `most` of a number."""
 
     label: int
     size: int
@@ -76,11 +76,11 @@ def octets(label: int, size: int) -> Any:
 
 
 def unsigned(label: int, size: int = 4) -> Any:
-    return dataclasses.field(metadata={_META: FieldSpec(label, size, Kind.UNSIGNED)})
+    return dataclasses.field(metadata={_META: FieldSpec(label, size, Kind.UNSIGNED, most=256**size - 1)})
 
 
 def money(label: int) -> Any:
-    return dataclasses.field(metadata={_META: FieldSpec(label, 8, Kind.MONEY)})
+    return dataclasses.field(metadata={_META: FieldSpec(label, 8, Kind.MONEY, most=MAX_MINOR_UNITS)})
 
 
 def small(label: int, *, least: int = 0, most: int = 23) -> Any:
@@ -184,9 +184,8 @@ def _pack_field(slot: Slot, value: Any) -> bytes:
         if not isinstance(value, bytes) or len(value) != spec.size:
             raise OutOfRangeError(f"{slot.name} has {spec.size} bytes")
         return value
-    limit = {Kind.UNSIGNED: 256**spec.size - 1, Kind.MONEY: MAX_MINOR_UNITS, Kind.SMALL: spec.most}[spec.kind]
-    if not isinstance(value, int) or isinstance(value, bool) or not spec.least <= value <= limit:
-        raise OutOfRangeError(f"{slot.name} is outside {spec.least} to {limit}")
+    if not isinstance(value, int) or isinstance(value, bool) or not spec.least <= value <= spec.most:
+        raise OutOfRangeError(f"{slot.name} is outside {spec.least} to {spec.most}")
     return int(value).to_bytes(spec.size, "big")
 
 
