@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wallet_core.certificates import Certificate
-from wallet_core.errors import MismatchError, PurseRefusal, Refused
+from wallet_core.errors import CardError, MismatchError, PurseRefusal, Refused
 from wallet_core.messages import CertificationRequest, parse
 from wallet_core.purse.state import Lifecycle
 
@@ -22,6 +22,7 @@ from .driver import HardWallet
 from .instructions import Command, Store
 from .pin import pin_block
 from .secure_channel import StaticKeys
+from .status_words import tries_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class CardPapers:
     audit_key: bytes = field(repr=False)
 
 
+class OtherPinError(CardError):
+    """The card is active, and its PIN is the one that an earlier, interrupted run gave it."""
+
+    code = "other-pin"
+    default_next_step = "Use the PIN of the first run; verified once, it gives the used try back."
+
+
 Certify = Callable[[bytes, bytes], CardPapers]
 """The operator: serial number (8 bytes) and signed CertificationRequest in, papers out; repeatable."""
 KeysFor = Callable[[bytes], StaticKeys]
@@ -44,7 +52,8 @@ KeysFor = Callable[[bytes], StaticKeys]
 def personalise(wallet: HardWallet, keys_for: KeysFor, host_challenge: bytes, certify: Certify, pin: str) -> Fci:
     """Make a blank card an active one; returns its FCI. `host_challenge`: 8 fresh random bytes.
 
-    Raises PurseRefusal WRONG_STATE for a card that is neither blank nor personalised, VerificationError when card or
+    A card that an earlier run left personalised keeps the PIN of that run; another `pin` is OtherPinError once it is
+    active. Raises PurseRefusal WRONG_STATE for a card that is neither blank nor personalised, VerificationError when card or
     operator does not answer what was asked, UsageError for a PIN that is none, and what `certify` raises.
     """
     block = pin_block(pin)
@@ -71,6 +80,8 @@ def personalise(wallet: HardWallet, keys_for: KeysFor, host_challenge: bytes, ce
             send(StoreData(Store.AUDIT_KEY, papers.audit_key))
             send(PersonaliseEnd())
         send(Activate())
+    if fci.lifecycle is Lifecycle.PERSONALISED:
+        _check_pin(wallet, pin)
     return wallet.select()
 
 
@@ -103,6 +114,18 @@ class _Channel:
 
     def __exit__(self, *_: object) -> None:
         self._wallet.connection.plain()
+
+
+def _check_pin(wallet: HardWallet, pin: str) -> None:
+    """The PIN went in with the earlier run: say so if it was another one. Raises OtherPinError, CardError."""
+    try:
+        wallet.verify_pin(pin)
+    except CardError as wrong:
+        left = tries_left(wrong.sw)
+        if left is None:
+            raise
+        message = f"the card is active with the PIN of the earlier run, which is another one ({left} tries left)"
+        raise OtherPinError(wrong.sw, message) from wrong
 
 
 def _check_request(request: bytes, challenge: bytes) -> None:

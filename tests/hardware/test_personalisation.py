@@ -13,7 +13,7 @@ from hardware.data_objects import Tag
 from hardware.emulator.faults import FaultPlan, Tear
 from hardware.exchange import CardConnection
 from hardware.instructions import Ins
-from hardware.personalisation import CardPapers, block, personalise, terminate
+from hardware.personalisation import CardPapers, OtherPinError, block, personalise, terminate
 from hardware.secure_channel import StaticKeys
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from hardware.transports.in_process import InProcessTransport
@@ -112,6 +112,38 @@ def test_a_pin_that_is_none_is_told_before_anything_is_done(hand: CardInHand) ->
     with pytest.raises(UsageError):
         run(hand, "123")
     assert hand.flash.snapshot() == before
+
+
+def interrupted(hand: CardInHand, command: str) -> None:
+    hand.plans.plans.append(FaultPlan(Tear.BEFORE, command=command))
+    with pytest.raises(OutcomeUnknownError):
+        run(hand)
+    hand.tap()
+
+
+@pytest.mark.parametrize("command", ["STORE DATA", "SET STATE", "ACTIVATE"])
+def test_the_same_pin_again_finishes_an_interrupted_personalisation(hand: CardInHand, command: str) -> None:
+    interrupted(hand, command)
+    run(hand)
+    hand.wallet.verify_pin(PIN)
+    assert hand.wallet.select().pin_tries == 3
+
+
+def test_another_pin_takes_the_place_of_the_first_while_the_card_is_blank(hand: CardInHand) -> None:
+    interrupted(hand, "PERSONALISE END")
+    run(hand, "135790")
+    hand.wallet.verify_pin("135790")
+
+
+def test_another_pin_after_that_is_not_silently_ignored(hand: CardInHand) -> None:
+    interrupted(hand, "ACTIVATE")
+    with pytest.raises(OtherPinError) as caught:
+        run(hand, "135790")
+    assert "135790" not in caught.value.message + caught.value.next_step
+    fci = hand.tap()
+    assert (fci.lifecycle, fci.pin_tries) == (Lifecycle.ACTIVE, 2)
+    hand.wallet.verify_pin(PIN)
+    assert hand.wallet.select().pin_tries == 3
 
 
 def test_an_operator_without_the_transport_keys_gets_nowhere(world: World, hand: CardInHand) -> None:
