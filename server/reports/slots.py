@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from server.problems import Problem
 from server.reports.taking import Taking
-from server.risk import charging
+from server.risk import charging, lost
 from server.risk.standing import status_of
 from server.settlement.archive import bytes_of
 from server.storage.ending_records import BroughtVoucher, OrderReason, OrderRecord, ReportRecord
@@ -123,7 +124,12 @@ class SlotDesk:
         if payee is None:
             return False
         expires = Certificate.from_bytes(payee.certificate).expires
-        return expires < 0
+        where = (payee, self._purse, brought.epoch, brought.n, brought.hash, expires)
+        try:
+            lost.charge_residual(self._tx, *where, self._taking.risk, self._taking.now)
+        except Problem:
+            return False
+        return True
 
     def _give(self, line: SlotLine, reason: OrderReason) -> bytes:
         message = ReversalOrder(

@@ -151,7 +151,7 @@ class TestHealth:
         app.extensions["ecny-parts"].close()
 
 
-OPERATOR_CALLS = ["/v1/cards", "/v1/loads", "/v1/loads/{load}/request"]
+OPERATOR_CALLS = ["/v1/cards", "/v1/loads", "/v1/loads/{load}/request", "/v1/unloads"]
 
 
 class TestTheOperatorsToken:
@@ -355,7 +355,7 @@ def test_the_page_names_every_problem_with_its_status() -> None:
 
 def test_the_page_names_every_call(client: FlaskClient) -> None:
     rules = {
-        (method, re.sub(r"<(?:card)>", "{id}", rule.rule).replace("<load>", "{load}"))
+        (method, re.sub(r"<(?:card)>", "{id}", rule.rule).replace("<load>", "{load}").replace("<unload>", "{unload}"))
         for rule in client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
