@@ -14,6 +14,7 @@ import server.enrolment.views
 import server.health
 import server.load.views
 import server.reports.views
+import server.risk.views
 import server.settlement.views
 from server.enrolment.cards import CardEnrolment
 from server.enrolment.tills import TillEnrolment
@@ -23,7 +24,8 @@ from server.load.unloads import UnloadService
 from server.problems import Problem, problem_of
 from server.reports.closing import ClosingService
 from server.reports.service import ReportService
-from server.risk.settings import RiskSettings
+from server.risk.desk import RiskDesk
+from server.risk.revocations import Revocations
 from server.settings import Settings
 from server.settlement.pool import verifier
 from server.settlement.service import SettlementService
@@ -51,6 +53,8 @@ class Parts:
     reports: ReportService
     closings: ClosingService
     settlement: SettlementService
+    desk: RiskDesk
+    revocations: Revocations
 
     @classmethod
     def of(cls, settings: Settings, storage: Storage | None = None) -> Parts:
@@ -65,7 +69,7 @@ class Parts:
         checks = verifier(settings.workers)
         certificate = keyring.purse_certificate
         purse = OperatorPurse(keyring.purse, certificate, keyring.audit_key(certificate.subject))
-        risk = RiskSettings.of_policy(keyring.policy.message)
+        risk = settings.ready_to_lose
         unloads = UnloadService(
             storage=store, purse=purse, risk=risk, entropy=settings.entropy, checkpoint=settings.checkpoint
         )
@@ -104,9 +108,11 @@ class Parts:
                 trust=trust,
                 signer=keyring.operator,
                 verifier=checks,
-                risk=settings.ready_to_lose,
+                risk=risk,
                 checkpoint=settings.checkpoint,
             ),
+            desk=RiskDesk(store, keyring, risk, settings.checkpoint),
+            revocations=Revocations(store, keyring.operator, since=keyring.operator_certificate.not_before),
         )
 
     def close(self) -> None:
@@ -125,6 +131,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Flask:
     app.register_blueprint(server.enrolment.views.blueprint(parts.cards, parts.tills, keyring, clock))
     app.register_blueprint(server.load.views.blueprint(parts.loads, parts.unloads, keyring, clock))
     app.register_blueprint(server.reports.views.blueprint(parts.reports, clock))
+    app.register_blueprint(server.risk.views.blueprint(parts.desk, parts.revocations, clock))
     app.register_blueprint(server.settlement.views.blueprint(parts.settlement, clock))
     app.register_error_handler(EcnyError, _refusal)
     app.register_error_handler(HTTPException, _http_error)

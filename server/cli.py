@@ -16,6 +16,7 @@ from server.installation import register_purse
 from server.keyring import ADDRESS, ADMIN_TOKEN, DATABASE, OPERATOR_REQUEST, load_keyring
 from server.ledger.report import LedgerReport, read_ledger
 from server.load.issuance import take_in
+from server.risk.cli import COMMANDS
 from server.runner import crash_point, serve
 from server.settings import Settings, system_clock
 from server.storage.sqlite import SqliteStorage
@@ -108,6 +109,24 @@ def merchant_add(ctx: Context, name: str, code_out: Path | None) -> None:
         ctx.emit(facts | {"code": made.code}, f"merchant {made.merchant}  {name}\n  one-time code  {made.code}")
 
 
+@merchant_group.command("code")
+@click.argument("merchant")
+@click.option("--code-out", type=_FILE, help="Write the one-time code to this file (owner only) and do not print it.")
+@common_options
+def merchant_code(ctx: Context, merchant: str, code_out: Path | None) -> None:
+    """Another one-time code, for the next till of a merchant, or one that takes another's place."""
+    parts = Parts.of(Settings.of_directory(ctx.data / DIRECTORY))
+    try:
+        code = parts.tills.new_code(merchant, system_clock())
+    finally:
+        parts.close()
+    if code_out is not None:
+        write_file(code_out, code.encode() + b"\n", secret=True)
+        ctx.emit({"merchant": merchant, "code_file": str(code_out)}, f"code in  {code_out}")
+    else:
+        ctx.emit({"merchant": merchant, "code": code}, f"one-time code  {code}")
+
+
 @server.command("run")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8651, show_default=True, help="0 takes a free port.")
@@ -143,6 +162,10 @@ def ledger_command(ctx: Context) -> None:
     ctx.emit(report.facts(), _ledger_text(report))
     if not report.conserved:
         click.get_current_context().exit(ExitCode.STORAGE)
+
+
+for command in COMMANDS:
+    server.add_command(command)
 
 
 def _ledger_text(report: LedgerReport) -> str:

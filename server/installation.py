@@ -17,7 +17,7 @@ from server.storage.protocol import Storage
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cli import read_bytes, write_file
 from wallet_core.errors import ConfigurationError, MismatchError
-from wallet_core.keys import SoftwareKey
+from wallet_core.keys import PublicKey, Signer, SoftwareKey
 from wallet_core.messages import CertificationRequest, Signed
 from wallet_core.suites import Suite
 from wallet_core.trust import TrustStore
@@ -68,6 +68,33 @@ def install(directory: Path, certificate: Path, authority: Path, entropy: Entrop
     return load_keyring(directory)
 
 
+def new_epoch(directory: Path, storage: Storage, epoch: int | None = None) -> Certificate:
+    """The operator's purse was restored, so its counter cannot be trusted: certify it anew and count from 1 (rule 13).
+
+    `epoch`: another one than the next; it has to be above every epoch that the purse has used, which after an older
+    backup nobody but the operator knows. The old certificates stay, so that what they paid can still be collected.
+    Interrupted, it is done again, and leaves out an epoch: one that may have been used is never opened again. Raises
+    ConfigurationError.
+    """
+    keyring = load_keyring(directory)
+    with storage.reading() as tx:
+        known = tx.operator_purse()
+    if known is None:
+        raise ConfigurationError("the operator's purse is not installed", next_step="Run `ecny server install`.")
+    newest = max(known.epoch, *keyring.purse_certificates)
+    wanted = epoch or newest + 1
+    if wanted <= newest:
+        raise ConfigurationError(f"epoch {wanted} is not above {newest}")
+    before = keyring.purse_certificate
+    old = files.OLD_PURSE_CERTIFICATES.replace("*", str(before.epoch))
+    write_file(directory / old, before.to_bytes())
+    made = _purse_certificate(keyring.operator, keyring.operator_certificate, keyring.purse.public, wanted)
+    write_file(directory / files.PURSE_CERTIFICATE, made.to_bytes())
+    with storage.writing() as tx:
+        tx.open_epoch(wanted)
+    return made
+
+
 def register_purse(storage: Storage, keyring: Keyring) -> None:
     """The operator's purse gets its row and account, once."""
     certificate = keyring.purse_certificate
@@ -80,18 +107,24 @@ def register_purse(storage: Storage, keyring: Keyring) -> None:
 
 
 def _own_purse(directory: Path, operator: SoftwareKey, own: Certificate, entropy: Entropy) -> None:
-    """Key and certificate of the purse: class operator purse, epoch 1, valid as long as the operator's."""
+    """Key and certificate of the purse, in the epoch that it has, at first epoch 1."""
     purse = _own_key(directory / files.PURSE_KEY, entropy)
-    made = Certificate(
+    path = directory / files.PURSE_CERTIFICATE
+    epoch = certificate_file(path).epoch if path.exists() else FIRST_EPOCH
+    write_file(path, _purse_certificate(operator, own, purse.public, epoch).to_bytes())
+
+
+def _purse_certificate(operator: Signer, own: Certificate, purse: PublicKey, epoch: int) -> Certificate:
+    """Class operator purse, valid as long as the operator's own."""
+    return Certificate(
         issuer=own.subject,
-        key=purse.public,
+        key=purse,
         subject_class=CertificateClass.OPERATOR_PURSE,
         not_before=own.not_before,
         expires=own.expires,
         test=own.test,
-        epoch=FIRST_EPOCH,
+        epoch=epoch,
     ).signed_by(operator)
-    write_file(directory / files.PURSE_CERTIFICATE, made.to_bytes())
 
 
 def _own_key(path: Path, entropy: Entropy) -> SoftwareKey:

@@ -109,7 +109,9 @@ def load_keyring(directory: Path) -> Keyring:
             policy=parse(Policy, _content(directory / POLICY)),
             master=bytes.fromhex(_content(directory / MASTER_KEY).decode()),
             admin_token=_content(directory / ADMIN_TOKEN).decode().strip(),
-            old_purse_certificates=tuple(certificate_file(one) for one in sorted(directory.glob(OLD_PURSE_CERTIFICATES))),
+            old_purse_certificates=tuple(
+                certificate_file(one) for one in sorted(directory.glob(OLD_PURSE_CERTIFICATES))
+            ),
         )
     except ValueError as exc:
         raise ConfigurationError(f"a file in {directory} is not readable text") from exc

@@ -1,7 +1,7 @@
 """What the operator is ready to lose and how long it waits; the rest follows from the cards' signed policy.
 
 DATA/server/risk.json, if it is there, changes some of them: {"review_cap": fen, "allowance": fen, "grace_s": seconds,
-"revocation_delay_s": seconds, "acceptance_total": fen}.
+"deposit_delay_s": seconds, "revocation_delay_s": seconds, "taps_per_day": number}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wallet_core.messages import Policy, SpendMode
 
 RISK_FILE: Final = "risk.json"
 DAY: Final = 86_400
-_CHANGEABLE = ("review_cap", "allowance", "grace_s", "revocation_delay_s", "acceptance_total")
+_CHANGEABLE = ("review_cap", "allowance", "grace_s", "deposit_delay_s", "revocation_delay_s", "taps_per_day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,10 @@ class RiskSettings:
 
     `review_cap`: the most that `loss` pays to the good-faith payees of one card. `allowance`: how much more than its
     proved inflow any card may spend before its vouchers wait. `grace_s`: how long after a certificate's expiry a
-    voucher may still turn up. `revocation_delay_s`: until every till has a new revocation list. `acceptance_total`:
-    what all shops together may take in from one card in a day (`ecny server loss-bound`). `late_inflow`: a card may
-    spend what another purse has paid it before the operator has heard of that.
+    voucher may still turn up. `deposit_delay_s`: until a till hands in what it has taken; `revocation_delay_s`: until
+    every till has a new revocation list; `taps_per_day`: how often one card can be shown in a day, all three for
+    `ecny server loss-bound`. `late_inflow`: a card may spend what another purse has paid it before the operator has
+    heard of that.
     """
 
     review_cap: int
@@ -39,12 +40,13 @@ class RiskSettings:
     late_inflow: bool
     allowance: int = 0
     grace_s: int = 30 * DAY
+    deposit_delay_s: int = DAY
     revocation_delay_s: int = DAY
-    acceptance_total: int = 0
+    taps_per_day: int = 200
 
     @classmethod
     def of_policy(cls, policy: Policy) -> RiskSettings:
-        """The defaults: the review cap is the offline total, the day's intake ten times that."""
+        """The defaults: the review cap is the offline total."""
         other_payers = policy.payer_classes & ~(1 << CertificateClass.OPERATOR_PURSE)
         return cls(
             review_cap=policy.offline_total,
@@ -53,7 +55,6 @@ class RiskSettings:
             balance_limit=policy.balance_limit,
             # A staged card spends only what a grant has acknowledged, and a load: both are in the books before.
             late_inflow=policy.mode is SpendMode.INTERMITTENT and bool(other_payers),
-            acceptance_total=10 * policy.offline_total,
         )
 
     @classmethod

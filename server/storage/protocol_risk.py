@@ -58,6 +58,10 @@ class RiskReader(Protocol):
         """Of every purse that has a deficit, waiting vouchers or rivals, or spent more than it is proved to have."""
         ...
 
+    def replaced_by(self, purse: int) -> int | None:
+        """Number of the purse whose place this one has taken."""
+        ...
+
     def refunds(self, purse: int) -> list[RefundRecord]: ...
     def receipts(self, card: bytes) -> list[bytes]:
         """The card's signed Receipts for its loads."""

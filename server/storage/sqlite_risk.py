@@ -78,9 +78,6 @@ class SqliteRisk(SqliteParties):
     def open_outflow(self, payer: int) -> int:
         return self._number(_OPEN_OUTFLOW, payer)
 
-    def reports(self, payer: int) -> list[bytes]:
-        return [row[0] for row in self._rows("SELECT raw FROM report WHERE purse = ? ORDER BY rowid", payer)]
-
     def deficit(self, payer: int) -> DeficitRecord:
         row = self._row("SELECT lost, moves FROM deficit WHERE payer = ?", payer)
         return DeficitRecord(*row) if row else DeficitRecord()
@@ -110,6 +107,10 @@ class SqliteRisk(SqliteParties):
 
     def spending(self) -> list[SpendingRecord]:
         return [SpendingRecord(*row) for row in self._rows(_SPENDING)]
+
+    def replaced_by(self, purse: int) -> int | None:
+        row = self._row("SELECT replaces FROM purse WHERE number = ?", purse)
+        return row[0] if row else None
 
     def refunds(self, purse: int) -> list[RefundRecord]:
         rows = self._rows("SELECT amount, destination, at FROM lost_refund WHERE purse = ? ORDER BY number", purse)

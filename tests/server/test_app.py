@@ -151,7 +151,16 @@ class TestHealth:
         app.extensions["ecny-parts"].close()
 
 
-OPERATOR_CALLS = ["/v1/cards", "/v1/loads", "/v1/loads/{load}/request", "/v1/unloads"]
+OPERATOR_CALLS = [
+    "/v1/cards",
+    "/v1/loads",
+    "/v1/loads/{load}/request",
+    "/v1/unloads",
+    "/v1/cards/{id}/freeze",
+    "/v1/cards/{id}/refund",
+    "/v1/tills/{id}/dead",
+    "/v1/reviews/{voucher}/pay",
+]
 
 
 class TestTheOperatorsToken:
@@ -161,7 +170,7 @@ class TestTheOperatorsToken:
     )
     def test_wrong_or_missing(self, client: FlaskClient, path: str, header: str | None) -> None:
         headers = {} if header is None else {"Authorization": header}
-        response = client.post(path.replace("{load}", "00"), json={}, headers=headers)
+        response = client.post(re.sub(r"{\w+}", "00", path), json={}, headers=headers)
         assert name_of(response) == "not-authorised"
         assert response.headers["WWW-Authenticate"] == "Bearer"
 
@@ -355,7 +364,13 @@ def test_the_page_names_every_problem_with_its_status() -> None:
 
 def test_the_page_names_every_call(client: FlaskClient) -> None:
     rules = {
-        (method, re.sub(r"<(?:card)>", "{id}", rule.rule).replace("<load>", "{load}").replace("<unload>", "{unload}"))
+        (
+            method,
+            re.sub(r"<(?:card|till)>", "{id}", rule.rule)
+            .replace("<voucher>", "{voucher}")
+            .replace("<load>", "{load}")
+            .replace("<unload>", "{unload}"),
+        )
         for rule in client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
