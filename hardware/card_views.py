@@ -12,10 +12,13 @@ from wallet_core.messages.policy import SpendMode
 from wallet_core.money import fen
 from wallet_core.purse.state import Lifecycle, SlotState
 
+from .data_objects import Fci
 from .driver import HardWallet
 
 if TYPE_CHECKING:  # the HTTP library comes with it, and a look at a card needs none
     from .loading import Loaded
+    from .purse_transfer import Transferred
+    from .reporting import Reported
 
 
 def info_facts(wallet: HardWallet) -> dict[str, Any]:
@@ -120,4 +123,56 @@ def load_text(done: Loaded, amount: int) -> str:
         lines.append(f"  {done.returned} paid loads that this card had refused went back to the operator")
     if done.stuck:
         lines.append(f"  {done.stuck} paid loads that this card has forgotten: ask the operator")
+    return "\n".join(lines)
+
+
+def transfer_facts(done: Transferred, payee: Fci) -> dict[str, Any]:
+    paid = done.voucher.message
+    return {
+        "payer": paid.payer.hex(),
+        "payee": payee.purse_id.hex(),
+        "amount": done.amount,
+        "n": paid.n,
+        "voucher_hash": done.voucher.hash.hex(),
+        "receipt": done.receipt.hex() if done.receipt is not None else None,
+        "acknowledged": done.acknowledged,
+        "payee_balance": payee.balance,
+    }
+
+
+def transfer_text(done: Transferred, payee: Fci) -> str:
+    lines = [f"moved {fen(done.amount)} to card {short(payee.purse_id)}, which holds {fen(payee.balance)}"]
+    if not done.acknowledged:
+        lines.append("  the paying card has not heard it yet: it does when the two meet again, or online")
+    return "\n".join(lines)
+
+
+def report_facts(done: Reported) -> dict[str, Any]:
+    after = done.after
+    return {
+        "purse": after.purse.hex(),
+        "balance": after.balance,
+        "returned": after.total_reversed - done.before.total_reversed,
+        "orders": done.orders,
+        "void_orders": done.void,
+        "vouchers": done.vouchers,
+        "pending": done.pending,
+        "policy_version": after.policy_version,
+        "granted": done.granted,
+        "offline_total": after.total_out - after.out_acked,
+    }
+
+
+def report_text(done: Reported) -> str:
+    facts = report_facts(done)
+    lines = [
+        f"card {short(done.after.purse)} is online, balance {fen(facts['balance'])}",
+        f"  payments waiting for their outcome {facts['pending']}, vouchers handed in {facts['vouchers']}",
+    ]
+    if facts["returned"]:
+        lines.append(f"  came back: {fen(facts['returned'])}")
+    if done.void:
+        lines.append(f"  {done.void} orders came too late: the value has its outcome already")
+    if not done.granted:
+        lines.append("  a blocked card takes no new policy, so its limits stay: the operator refunds it")
     return "\n".join(lines)

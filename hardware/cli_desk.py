@@ -1,33 +1,43 @@
-"""`ecny card personalise | load`: the operator's card desk, with the settlement server over HTTP."""
+"""`ecny card personalise | load | block | terminate`: the operator's card desk."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from hardware.card_views import load_text
-from hardware.cli_options import milliseconds, pin_option, reader_option, server_option, token_option, wait_option
+from hardware.cli_options import (
+    amount_argument,
+    batch_key_option,
+    milliseconds,
+    pin_option,
+    reader_option,
+    server_option,
+    token_option,
+    wait_option,
+)
+from hardware.driver import HardWallet
+from hardware.secure_channel import StaticKeys
 from hardware.taps import tap
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from wallet_core.cli import Context, common_options, read_secret
 from wallet_core.errors import ConfigurationError, OutcomeUnknownError
 from wallet_core.ids import short
-from wallet_core.money import MAX_MINOR_UNITS
+from wallet_core.money import fen
+from wallet_core.purse.state import Lifecycle
 
 INTENTS_DIRECTORY = "loads"
+Step = Callable[[HardWallet, Callable[[bytes], StaticKeys], bytes], None]
 
 
 @click.command()
 @server_option
 @token_option
 @pin_option
-@click.option(
-    "--batch-key-file",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="The card maker's key of this batch, 64 hexadecimal digits; without it the published one of test cards.",
-)
+@batch_key_option
 @reader_option
 @wait_option
 @common_options
@@ -45,31 +55,25 @@ def personalise(
     from hardware.personalisation import personalise as run
 
     pin, token = read_secret(pin_file), read_secret(token_file)
-    batch_key = _batch_key(batch_key_file)
+    keys_for = _keys_for(batch_key_file)
     with OperatorClient(url, token) as server, tap(reader, ctx.data, wait_ms=milliseconds(wait_seconds)) as wallet:
-        fci = run(
-            wallet,
-            lambda serial: transport_keys(batch_key, serial, production=batch_key_file is not None),
-            secrets.token_bytes(8),
-            server.certify,
-            pin,
-        )
+        fci = run(wallet, keys_for, secrets.token_bytes(8), server.certify, pin)
         serial = wallet.serial()
     facts = {"purse": fci.purse_id.hex(), "serial": serial.hex(), "lifecycle": fci.lifecycle.name.lower()}
     ctx.emit(facts, f"card {short(fci.purse_id)} is active (serial {serial.hex()})")
 
 
-def _batch_key(path: Path | None) -> bytes:
-    if path is None:
-        return TEST_BATCH_KEY
+def _keys_for(path: Path | None) -> Callable[[bytes], StaticKeys]:
+    """The transport keys of a card by its serial number, from the card maker's key of its batch."""
     try:
-        return bytes.fromhex(read_secret(path))
+        batch_key = TEST_BATCH_KEY if path is None else bytes.fromhex(read_secret(path))
     except ValueError:
         raise ConfigurationError("a batch key is written as 64 hexadecimal digits") from None
+    return lambda serial: transport_keys(batch_key, serial, production=path is not None)
 
 
 @click.command()
-@click.argument("amount", metavar="AMOUNT_FEN", type=click.IntRange(1, MAX_MINOR_UNITS))
+@amount_argument
 @server_option
 @token_option
 @reader_option
@@ -97,3 +101,47 @@ def load(ctx: Context, amount: int, url: str, token_file: Path, reader: str, wai
         "refused": done.stuck,
     }
     ctx.emit(facts, load_text(done, amount))
+
+
+@click.command()
+@batch_key_option
+@reader_option
+@wait_option
+@common_options
+def block(ctx: Context, batch_key_file: Path | None, reader: str, wait_seconds: float) -> None:
+    """Active → blocked, for good: no new payments; what was paid or asked for can still be finished and reported."""
+    from hardware.personalisation import block as run
+
+    _step(ctx, run, Lifecycle.BLOCKED, batch_key_file, reader, wait_seconds)
+
+
+@click.command()
+@batch_key_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@reader_option
+@wait_option
+@common_options
+def terminate(ctx: Context, batch_key_file: Path | None, yes: bool, reader: str, wait_seconds: float) -> None:
+    """Any state → terminated, for good: the card says nothing of value any more. Report and block it first."""
+    from hardware.personalisation import terminate as run
+
+    if not yes:
+        click.confirm(
+            "A terminated card shows no voucher and takes no value back, for good. Terminate it?", abort=True, err=True
+        )
+    _step(ctx, run, Lifecycle.TERMINATED, batch_key_file, reader, wait_seconds)
+
+
+def _step(
+    ctx: Context, run: Step, target: Lifecycle, batch_key_file: Path | None, reader: str, wait_seconds: float
+) -> None:
+    keys_for = _keys_for(batch_key_file)
+    with tap(reader, ctx.data, wait_ms=milliseconds(wait_seconds)) as wallet:
+        fci = wallet.select()
+        if fci.lifecycle is not target:  # done before, and the answer was lost: a terminated card opens no channel
+            run(wallet, keys_for, secrets.token_bytes(8))
+            fci = wallet.select()
+    ctx.emit(
+        {"purse": fci.purse_id.hex(), "lifecycle": fci.lifecycle.name.lower(), "balance": fci.balance},
+        f"card {short(fci.purse_id)} is {fci.lifecycle.name.lower()}, balance {fen(fci.balance)}",
+    )

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+from wallet_core.money import MAX_MINOR_UNITS
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 reader_option = click.option(
     "--reader",
@@ -16,11 +22,20 @@ reader_option = click.option(
 wait_option = click.option(
     "--wait-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Wait for a card that long."
 )
-pin_option = click.option(
-    "--pin-file",
-    required=True,
+amount_argument = click.argument("amount", metavar="AMOUNT_FEN", type=click.IntRange(1, MAX_MINOR_UNITS))
+
+
+def pin_file_option(*, required: bool, what: str) -> Callable[[F], F]:
+    """`--pin-file`; `what` is its help."""
+    path = click.Path(path_type=Path, allow_dash=True)
+    return click.option("--pin-file", required=required, type=path, help=what)
+
+
+pin_option = pin_file_option(required=True, what="The card's PIN; - reads standard input.")
+batch_key_option = click.option(
+    "--batch-key-file",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="The card's PIN; - reads standard input.",
+    help="The card maker's key of this batch, 64 hexadecimal digits; without it the published one of test cards.",
 )
 token_option = click.option(
     "--token-file",

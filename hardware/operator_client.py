@@ -1,4 +1,4 @@
-"""The operator's server as a card desk uses it: certify a card, load it, hand in its Receipts (docs/spec/http.md).
+"""The operator's server as a card desk uses it: certify a card, load it, bring it online (docs/spec/http.md).
 
 The only module here that knows the HTTP library. Without a usable answer it raises ServerUnreachableError, so that
 whoever asked can ask again: each of these calls may be repeated.
@@ -14,8 +14,10 @@ from typing import Any, Final, Self
 
 import httpx
 
-from wallet_core.errors import ConfigurationError, ServerUnreachableError, SettlementError
+from wallet_core.errors import CodecError, ConfigurationError, ServerUnreachableError, SettlementError
 from wallet_core.ids import HASH_SIZE, ID_SIZE
+from wallet_core.messages import RevocationList, RevocationReason, parse
+from wallet_core.messages.revocation import MAX_LIST_SIZE
 
 from .personalisation import CardPapers
 
@@ -163,6 +165,16 @@ class OperatorClient:
             raise _unusable("statuses")
         return tuple(statuses)
 
+    def revocations(self) -> Mapping[bytes, RevocationReason]:
+        """`GET /v1/revocations`: id → reason. Its signature is not verified here: it only says what is asked for."""
+        response = self._send("GET", "/v1/revocations")
+        if response.status_code != _BEGUN[0]:
+            raise _problem(response.status_code, _document(response))
+        try:
+            return parse(RevocationList, response.content, max_size=MAX_LIST_SIZE).message.entries
+        except CodecError as exc:
+            raise _unusable("revocation list") from exc
+
     def _json(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         return self._answer("POST", path, json.dumps(body).encode(), "application/json", headers)
 
@@ -176,17 +188,22 @@ class OperatorClient:
     ) -> dict[str, Any]:
         """The JSON object of a 200 or 201; raises SettlementError for a problem, ServerUnreachableError otherwise."""
         sent = {**(headers or {}), **({"Content-Type": content_type} if content_type else {})}
+        response = self._send(method, path, body, sent)
+        document = _document(response)
+        if response.status_code in _BEGUN and document is not None:
+            return document
+        raise _problem(response.status_code, document)
+
+    def _send(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         try:
-            response = self._client.request(method, path, content=body, headers=sent)
+            return self._client.request(method, path, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ServerUnreachableError(
                 f"the server at {self._client.base_url} does not answer: {type(exc).__name__}",
                 next_step="Start the server, or check its address; then run the same command again.",
             ) from exc
-        document = _document(response)
-        if response.status_code in _BEGUN and document is not None:
-            return document
-        raise _problem(response.status_code, document)
 
 
 def _document(response: httpx.Response) -> dict[str, Any] | None:

@@ -53,8 +53,8 @@ def personalise(wallet: HardWallet, keys_for: KeysFor, host_challenge: bytes, ce
     """Make a blank card an active one; returns its FCI. `host_challenge`: 8 fresh random bytes.
 
     A card that an earlier run left personalised keeps the PIN of that run; another `pin` is OtherPinError once it is
-    active. Raises PurseRefusal WRONG_STATE for a card that is neither blank nor personalised, VerificationError when card or
-    operator does not answer what was asked, UsageError for a PIN that is none, and what `certify` raises.
+    active. Raises PurseRefusal WRONG_STATE for a card that is neither blank nor personalised, VerificationError when
+    card or operator does not answer what was asked, UsageError for a PIN that is none, and what `certify` raises.
     """
     block = pin_block(pin)
     fci = wallet.select()
