@@ -89,6 +89,7 @@ class Parts:
                 trust=trust,
                 purse=purse,
                 balance_limit=keyring.policy.message.balance_limit,
+                risk=risk,
                 entropy=settings.entropy,
                 checkpoint=settings.checkpoint,
             ),

@@ -19,6 +19,9 @@ from server.ledger import books
 from server.load import outcomes
 from server.load.purse import OperatorPurse
 from server.problems import Problem
+from server.risk.reviews import inflow_proved
+from server.risk.settings import RiskSettings
+from server.risk.standing import require_active
 from server.settings import Checkpoint, Entropy, no_checkpoint
 from server.storage.protocol import Reader, Storage, Writer
 from server.storage.records import LoadRecord, OperatorPurseRecord, PurseRecord
@@ -62,6 +65,7 @@ class LoadService:
         trust: TrustStore,
         purse: OperatorPurse,
         balance_limit: int,
+        risk: RiskSettings,
         entropy: Entropy,
         checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
@@ -70,6 +74,7 @@ class LoadService:
         self._trust = trust
         self._purse = purse
         self._balance_limit = balance_limit
+        self._risk = risk
         self._entropy = entropy
         self._checkpoint = checkpoint
         self._beginning: set[bytes] = set()
@@ -78,7 +83,7 @@ class LoadService:
     def begin(self, key_digest: bytes, card_id: bytes, amount: int, now: int) -> Begun:
         """A new load, or the one that this idempotency key has named; nothing moves yet.
 
-        Raises Problem `limit`, `not-found` (card), `idempotency-mismatch`, `in-progress` (this key, at this moment);
+        Raises Problem `limit`, `not-found` (card), `revoked`, `idempotency-mismatch`, `in-progress` (this key, now);
         VerificationError for an expired card.
         """
         with self._alone(key_digest), self._storage.writing() as tx:
@@ -90,6 +95,7 @@ class LoadService:
             if not 1 <= amount <= self._balance_limit:
                 raise Problem("limit", f"A load is from 1 to {self._balance_limit} fen.", next_step="Load less.")
             self._certificate(_card(tx, card_id), now)
+            require_active(tx, card_id)
             load_id = self._entropy(_ID_SIZE).hex()
             load = LoadRecord(
                 id=load_id,
@@ -127,7 +133,7 @@ class LoadService:
         """The signed voucher for the card's signed Request; for the same Request always the same bytes.
 
         Raises CodecError, VerificationError, Problem `not-found`, `load-settled`, `request-refused`, `stale-counter`,
-        `purse-empty`.
+        `purse-empty`, `revoked`.
         """
         signed = parse(Request, raw)
         request = signed.message
@@ -145,6 +151,7 @@ class LoadService:
                 payload = load.voucher
             else:
                 card = _card(tx, load.card)
+                require_active(tx, load.card)
                 self._check(load, signed, self._certificate(card, now))
                 if tx.purse_refusal(load.card, request.hash) is not None:
                     raise _refused()
@@ -157,8 +164,9 @@ class LoadService:
         return voucher
 
     def _check(self, load: LoadRecord, signed: Signed[Request], certificate: Certificate) -> None:
+        """A Request of an older epoch is checked as any; `_pay` then names the present epoch and counter."""
         request = signed.message
-        if (request.payer, request.epoch) != (self._purse.id, self._purse.epoch):
+        if request.payer != self._purse.id or request.epoch > self._purse.epoch:
             raise MismatchError("the Request is for another purse or epoch than the operator's")
         if (request.payee, request.amount, request.order_hash) != (load.card, load.amount, load.order_hash):
             raise MismatchError("the Request does not fit this load: card, amount or order differ")
@@ -167,7 +175,9 @@ class LoadService:
     def _pay(self, tx: Writer, load: LoadRecord, request: Request, card: PurseRecord, now: int) -> bytes:
         """Payload, counter and debit, all in the caller's transaction (rule 3)."""
         purse = _purse(tx)
-        if request.n != purse.next_n or purse.next_n > COUNTER_MAX:
+        if purse.epoch != self._purse.epoch:
+            raise ConfigurationError("the operator's purse has a new epoch", next_step="Restart the server.")
+        if (request.epoch, request.n) != (purse.epoch, purse.next_n) or purse.next_n > COUNTER_MAX:
             raise Problem(
                 "stale-counter",
                 f"The operator's purse is at counter {purse.next_n}.",
@@ -184,6 +194,7 @@ class LoadService:
         payload = voucher.to_payload()
         tx.pay_load(load.id, request.hash, payload, voucher.hash)
         books.load(tx, voucher.hash, purse.account, card.flight_account, load.amount, now=now)
+        inflow_proved(tx, card, self._risk, now)
         return payload
 
     def pending(self, card_id: bytes) -> list[PaidLoad]:

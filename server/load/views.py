@@ -14,6 +14,7 @@ from server.problems import Problem
 from server.settings import Clock
 from server.web import COSE, MAX_MESSAGE, body, json_body, octets, operator_only
 from wallet_core.ids import ID_SIZE
+from wallet_core.messages import Voucher, parse
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
@@ -27,10 +28,14 @@ def _idempotency_key() -> str:
 
 def blueprint(loads: LoadService, unloads: UnloadService, keyring: Keyring, clock: Clock) -> Blueprint:
     views = Blueprint("load", __name__, url_prefix="/v1")
-    chain = {
-        "payer_certificate": keyring.purse_certificate.to_bytes().hex(),
-        "operator_certificate": keyring.operator_certificate.to_bytes().hex(),
-    }
+    payers = keyring.purse_certificates
+
+    def chain(voucher: bytes) -> dict[str, str]:
+        """What COLLECT wants beside a voucher: the purse's certificate of the epoch that paid it."""
+        return {
+            "payer_certificate": payers[parse(Voucher, voucher).message.epoch].to_bytes().hex(),
+            "operator_certificate": keyring.operator_certificate.to_bytes().hex(),
+        }
 
     payee_chain = {
         "payee_certificate": keyring.purse_certificate.to_bytes().hex(),
@@ -55,14 +60,15 @@ def blueprint(loads: LoadService, unloads: UnloadService, keyring: Keyring, cloc
     @operator_only
     def pay(load: str) -> dict[str, Any]:
         voucher = loads.pay(load, body(COSE, MAX_MESSAGE), clock())
-        return {"voucher": voucher.hex(), **chain}
+        return {"voucher": voucher.hex(), **chain(voucher)}
 
     @views.get("/cards/<card>/loads")
     def pending(card: str) -> dict[str, Any]:
         paid = loads.pending(octets("card", card, ID_SIZE))
         return {
             "loads": [
-                {"load": load.load, "amount": load.amount, "voucher": load.voucher.hex(), **chain} for load in paid
+                {"load": load.load, "amount": load.amount, "voucher": load.voucher.hex(), **chain(load.voucher)}
+                for load in paid
             ]
         }
 
