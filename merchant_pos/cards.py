@@ -9,14 +9,14 @@ from hardware.driver import HardWallet
 from hardware.exchange import CardConnection
 from hardware.taps import open_reader
 from merchant_pos.decisions import Shown
-from merchant_pos.ports import CardSource, Clock
+from merchant_pos.ports import Clock, PurseSource
 from wallet_core.errors import NoCardError
 
 _LOOK_S = 0.1  # between two looks into a reader that cannot tell when a card comes
 
 
 class Wallet:
-    """A card in the reader, as merchant_pos.ports.PayerCard."""
+    """A card in the reader, as merchant_pos.ports.Purse."""
 
     def __init__(self, wallet: HardWallet) -> None:
         self._wallet = wallet
@@ -49,6 +49,54 @@ class Wallet:
     def verify_pin(self, pin: str) -> None:
         self._wallet.verify_pin(pin)
 
+    def resend(self, request_hash: bytes) -> bytes:
+        return self._wallet.resend(request_hash)
+
+    def request(self, payer: bytes, epoch: int, n: int, amount: int, order_hash: bytes) -> bytes:
+        return self._wallet.request(payer, epoch, n, amount, order_hash)
+
+    def request_verified(
+        self,
+        payer: bytes,
+        epoch: int,
+        n: int,
+        amount: int,
+        order_hash: bytes,
+        certificate: bytes,
+        operator_certificate: bytes,
+    ) -> bytes:
+        return self._wallet.request_verified(payer, epoch, n, amount, order_hash, certificate, operator_certificate)
+
+    def open_requests(self) -> tuple[bytes, ...]:
+        return self._wallet.open_requests()
+
+    def collect(self, voucher: bytes, certificate: bytes, operator_certificate: bytes) -> bytes:
+        return self._wallet.collect(voucher, certificate, operator_certificate)
+
+    def refuse(self, request_hash: bytes) -> bytes:
+        return self._wallet.refuse(request_hash)
+
+    def acknowledge(self, receipt: bytes, certificate: bytes, operator_certificate: bytes) -> None:
+        self._wallet.acknowledge(receipt, certificate, operator_certificate)
+
+    def acknowledge_refusal(self, refusal: bytes, certificate: bytes, operator_certificate: bytes) -> None:
+        self._wallet.acknowledge_refusal(refusal, certificate, operator_certificate)
+
+    def resend_to(self, payee: bytes) -> tuple[bytes, ...]:
+        return self._wallet.resend_to(payee)
+
+    def report(self) -> bytes:
+        return self._wallet.report()
+
+    def reverse(self, order: bytes) -> None:
+        self._wallet.reverse(order)
+
+    def store_policy(self, policy: bytes) -> None:
+        self._wallet.store_policy(policy)
+
+    def grant(self, grant: bytes) -> None:
+        self._wallet.grant(grant)
+
     def close(self) -> None:
         self._wallet.close()
 
@@ -76,5 +124,5 @@ class ReaderSource:
                 return Wallet(HardWallet(CardConnection(transport)))
 
 
-def open_source(reader: str, data: Path, clock: Clock) -> CardSource:
+def open_source(reader: str, data: Path, clock: Clock) -> PurseSource:
     return ReaderSource(reader, data, clock)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hardware.status_words import memory_unchanged, tries_left
 from merchant_pos import phrases
 from merchant_pos.decisions import (
     Result,
@@ -19,26 +18,24 @@ from merchant_pos.decisions import (
     is_same_card,
     make_request,
     on_new_card,
-    on_refusal,
 )
-from merchant_pos.decisions import Step as Next
 from merchant_pos.identity import Identity
 from merchant_pos.journal import Journal
 from merchant_pos.payers import Payers
+from merchant_pos.paying import Answered, Denied, Paying, Unclear
 from merchant_pos.ports import CardSource, Clock, PayerCard, PinEntry, Step, no_step
 from merchant_pos.sales import CANCELLED, Order, Sale, SaleState
-from wallet_core.certificates import Certificate
+from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import (
     CardError,
     CodecError,
+    ConfigurationError,
     EcnyError,
     NoCardError,
     OutcomeUnknownError,
     PurseRefusal,
-    Refused,
     StorageError,
     TransportError,
-    UsageError,
     VerificationError,
 )
 from wallet_core.messages import Refusal, Request, Signed
@@ -46,8 +43,6 @@ from wallet_core.money import fen
 
 POLL_S = 0.2  # between two looks at a card that could not go on
 _SLOWEST_S = 2.0
-# Reasons after which the same tap goes on; more rounds than the card has PIN tries are never needed.
-_MAX_ROUNDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +59,10 @@ class Outcome:
 
 
 class Checkout:
-    """One till at one reader. `notify` is given each moment as a line for people, after it is true."""
+    """One till at one reader. `notify` is given each moment as a line for people, after it is true.
+
+    `afterwards` is given the card of a tap and its id once the tap has a result: what else this card is waiting for.
+    """
 
     def __init__(
         self,
@@ -74,6 +72,7 @@ class Checkout:
         clock: Clock,
         notify: Callable[[str], None],
         step: Step = no_step,
+        afterwards: Callable[[PayerCard, bytes], None] | None = None,
     ) -> None:
         self._journal = journal
         self._identity = identity
@@ -81,6 +80,8 @@ class Checkout:
         self._notify = notify
         self._step = step
         self._payers = Payers(journal, identity, lambda: clock.now_ms() // 1000)
+        self._paying = Paying(notify)
+        self._afterwards = afterwards
 
     # A whole sale ---------------------------------------------------------------------------------------------------
 
@@ -93,6 +94,7 @@ class Checkout:
         when there is no reader, StorageError when the Request cannot be written: nothing was asked of a card then.
         """
         self.require_nothing_open()
+        self._payers.require_own_standing()
         self._notify(phrases.TAP)
         first = self._first_tap(order, source, pins, self._clock.monotonic() + tap_seconds)
         if first.result is not Result.TAP_AGAIN:
@@ -120,6 +122,12 @@ class Checkout:
             raise OutcomeUnknownError(
                 phrases.open_sale(sale.k, fen(sale.amount)),
                 next_step="Tap the same card: `ecny pos resume`. Or give it up: `ecny pos cancel`.",
+            )
+        transfer = self._journal.open_transfer()
+        if transfer is not None:
+            raise OutcomeUnknownError(
+                phrases.open_transfer(transfer.kind.value, transfer.k, fen(transfer.amount)),
+                next_step="Finish it: `ecny pos resume --sam READER`. Or give it up: `ecny pos cancel --sam READER`.",
             )
 
     def _first_tap(self, order: Order, source: CardSource, pins: PinEntry, deadline: float) -> Outcome:
@@ -166,7 +174,10 @@ class Checkout:
     def _with_card(self, source: CardSource, timeout_s: float, order: Order | None, pins: PinEntry) -> Outcome:
         card = source.card(timeout_s)
         try:
-            return self.tap(card, order, pins)
+            outcome = self.tap(card, order, pins)
+            if self._afterwards is not None and outcome.sale is not None and outcome.result is not Result.TAP_AGAIN:
+                self._afterwards(card, outcome.sale.request.payer)
+            return outcome
         finally:
             card.close()
 
@@ -199,7 +210,7 @@ class Checkout:
         self._step("card-read")
         verified = on_new_card(order, shown)
         payer = self._payers.before_asking(card, shown)
-        hold_to_policy(order, self._payers.policy(card, shown, payer))
+        hold_to_policy(order.amount, self._payers.policy(card, shown, payer), CertificateClass.TILL)
         self._notify(phrases.CARD_READ)
         return shown, payer, verified
 
@@ -226,72 +237,25 @@ class Checkout:
         verified: bool,
     ) -> Outcome:
         """Send the Request of `sale`, and again where a refusal can be mended, until there is an outcome."""
-        for _ in range(_MAX_ROUNDS):
-            try:
-                answer = self._send(card, sale.request, verified=verified)
-            except PurseRefusal as refusal:
-                then = on_refusal(sale.request, refusal.reason, shown, asked_before=asked_before, verified=verified)
-                if then is Next.SEND_SIGNED:
-                    verified = True
-                    continue
-                if then is Next.STILL_UNKNOWN:
-                    return self._unknown(sale, refusal)
-                if then is Next.GIVE_UP:
-                    return self._not_charged(sale, refusal)
-                try:
-                    entered = self._enter_pin(card, sale, pins)
-                except PurseRefusal as blocked:
-                    return self._not_charged(sale, blocked)
-                except EcnyError as exc:
-                    return self._unknown(sale, exc)
-                if not entered:
-                    return self._not_charged(sale, refusal)
-            except CardError as exc:
-                if asked_before or not memory_unchanged(exc.sw):
-                    return self._unknown(sale, exc)
-                return self._not_charged(sale, exc)
-            except EcnyError as exc:
-                return self._unknown(sale, exc)
-            else:
-                self._step("answered")
-                return self._take(sale, answer, shown, payer)
-        return self._unknown(sale, OutcomeUnknownError("the card goes on asking for the PIN"))
+        answer = self._paying.ask(
+            *(card, sale.request, lambda: self._papers(sale.request), shown, pins),
+            asked_before=asked_before,
+            verified=verified,
+        )
+        if isinstance(answer, Answered):
+            self._step("answered")
+            return self._take(sale, answer.answer, shown, payer)
+        if isinstance(answer, Unclear):
+            return self._unknown(sale, answer.why)
+        if answer.passed and self._journal.revoked(self._identity.id) is not None:
+            # Once this till is declared dead its vouchers may have been collected from the card itself.
+            return self._unknown(sale, ConfigurationError(phrases.TILL_REVOKED))
+        return self._not_charged(sale, answer)
 
-    def _send(self, card: PayerCard, request: Request, *, verified: bool) -> bytes:
-        if not verified:
-            return card.pay(request.to_payload())
+    def _papers(self, request: Request) -> tuple[bytes, bytes, bytes]:
         # Deterministic signatures: the same Request is the same signed bytes, as often as it is sent.
         signed = Signed.sign(request, self._identity.key).to_bytes()
-        return card.pay_verified(signed, self._identity.certificate.to_bytes(), self._identity.operator.to_bytes())
-
-    def _enter_pin(self, card: PayerCard, sale: Sale, pins: PinEntry) -> bool:
-        """Ask the holder for the PIN and give it to the sale's card; False when there is none to give.
-
-        Typing takes time and cards are swapped without a sound: the id is read again right before the PIN goes out.
-        """
-        tries = card.select().pin_tries
-        while tries > 0:
-            pin = pins.pin(tries)
-            if pin is None:
-                return False
-            again = card.select()
-            if not is_same_card(sale, again):
-                raise OutcomeUnknownError(phrases.ANOTHER_CARD)
-            try:
-                card.verify_pin(pin)
-            except UsageError as exc:  # no PIN at all: nothing went to the card
-                self._notify(exc.message)
-            except CardError as exc:
-                left = tries_left(exc.sw)
-                if left is None:
-                    raise
-                tries = left
-                self._notify(f"{phrases.PIN_WRONG}, {phrases.pin_tries(tries)}")
-            else:
-                return True
-        raise PurseRefusal(
-            Refused.PIN_BLOCKED, next_step="Nothing was charged. Have the PIN unblocked at the operator."
-        )
+        return signed, self._identity.certificate.to_bytes(), self._identity.operator.to_bytes()
 
     # Outcomes: durable first, then said -----------------------------------------------------------------------------
 
@@ -309,15 +273,14 @@ class Checkout:
         self._step("shown")
         return Outcome(Result.PAID, paid)
 
-    def _not_charged(self, sale: Sale, why: PurseRefusal | CardError) -> Outcome:
+    def _not_charged(self, sale: Sale, denied: Denied) -> Outcome:
         """NOT CHARGED: the Request is given up on disk, before anyone is told and before another is made."""
-        reason = why.reason.name if isinstance(why, PurseRefusal) else f"SW {why.sw:04X}"
         try:
-            refused = self._refuse(sale, reason)
+            refused = self._refuse(sale, denied.reason)
         except StorageError as exc:
             return self._unknown(sale, exc)
-        self._notify(phrases.not_charged(why.message))
-        return Outcome(Result.NOT_CHARGED, refused, why)
+        self._notify(phrases.not_charged(denied.why.message))
+        return Outcome(Result.NOT_CHARGED, refused, denied.why)
 
     def _refuse(self, sale: Sale, reason: str) -> Sale:
         refusal = Refusal(suite=sale.request.suite, payee=self._identity.id, k=sale.k, request_hash=sale.request.hash)

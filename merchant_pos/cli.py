@@ -1,47 +1,42 @@
-"""`ecny pos`: the till on the command line. It wires keys, journal, reader and server together and decides nothing."""
+"""`ecny pos`: the till on the command line. It wires keys, journal, readers and server together and decides nothing."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import random
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from merchant_pos import phrases, views
-from merchant_pos.checkout import Checkout, Outcome
-from merchant_pos.decisions import Result
-from merchant_pos.identity import JOURNAL_FILE, Identity, load_identity
-from merchant_pos.journal import Journal
-from merchant_pos.ports import CardSource, PinEntry, Step, SystemClock, no_step
-from merchant_pos.sales import Order
-from wallet_core.certificates import Certificate
-from wallet_core.cli import Context, common_options, make_directory, read_bytes, read_secret, report
-from wallet_core.errors import (
-    EcnyError,
-    OutcomeUnknownError,
-    OutOfRangeError,
-    ReaderBusyError,
-    StorageError,
-    UsageError,
+from merchant_pos.checkout import Outcome
+from merchant_pos.cli_office import OFFICE
+from merchant_pos.cli_wiring import (
+    CRASH_VARIABLE,
+    FilePin,
+    PromptedPin,
+    crash_hook,
+    open_desk,
+    open_source,
+    pin_option,
+    pins,
+    reader_option,
+    retap_option,
+    sam_option,
+    tap_option,
 )
+from merchant_pos.decisions import Result
+from merchant_pos.sales import Order
+from merchant_pos.transfers import Kind
+from merchant_pos.two_purses import TransferOutcome
+from wallet_core.cli import Context, common_options, report
+from wallet_core.errors import EcnyError, OutcomeUnknownError, OutOfRangeError, UsageError
 from wallet_core.money import Money, fen
 
-CRASH_VARIABLE = "ECNY_CRASH_AT"
-_ORDER_BYTES = 8
+__all__ = ["CRASH_VARIABLE", "FilePin", "PromptedPin", "crash_hook", "pos"]
 
-_reader = click.option("--reader", envvar="ECNY_READER", default="auto", show_default=True, help="Which card reader.")
-_pin_file = click.option(
-    "--pin-file", type=click.Path(path_type=Path, allow_dash=True), help="The card's PIN; - reads standard input."
-)
-_retap = click.option(
-    "--retap-seconds", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Wait for the same card."
-)
+_ORDER_BYTES = 8
+_NEEDS_SAM = "Name the reader with the SAM: --sam READER."
 
 
 @click.group()
@@ -49,43 +44,18 @@ def pos() -> None:
     """The till: charge cards offline, settle when the server is there."""
 
 
-@pos.command()
-@click.option("--server", "url", required=True, help="The operator's settlement server, such as http://127.0.0.1:8080")
-@click.option(
-    "--code-file", required=True, type=click.Path(path_type=Path, allow_dash=True), help="The one-time code, or -."
-)
-@click.option("--authority", type=click.Path(path_type=Path), help="The authority's certificate, to believe no other.")
-@click.option("--production", is_flag=True, help="Refuse test keys.")
-@common_options
-def enrol(ctx: Context, url: str, code_file: Path, authority: Path | None, production: bool) -> None:
-    """Make the till's key and get it certified with a one-time code."""
-    from merchant_pos import enrolment
-    from merchant_pos.client import HttpServer
-
-    pinned = Certificate.from_bytes(read_bytes(authority)) if authority else None
-    directory = _directory(ctx)
-    clock = SystemClock()
-    with HttpServer(url) as server, _alone(directory, "checkout"):
-        identity = enrolment.enrol(
-            directory,
-            server,
-            read_secret(code_file),
-            production=production,
-            pinned_authority=pinned,
-            entropy=os.urandom,
-            now=clock.now_ms() // 1000,
-            step=crash_hook(),
-        )
-    ctx.emit(views.identity_facts(identity), views.identity_text(identity))
+for command in OFFICE:
+    pos.add_command(command)
 
 
 @pos.command()
 @click.argument("amount")
 @click.option("--order", "reference", help="Your reference of this order (default: a random one).")
-@click.option("--tap-seconds", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Wait for a card.")
-@_reader
-@_pin_file
-@_retap
+@tap_option
+@reader_option
+@sam_option
+@pin_option
+@retap_option
 @common_options
 def charge(
     ctx: Context,
@@ -93,214 +63,150 @@ def charge(
     reference: str | None,
     tap_seconds: float,
     reader: str,
+    sam: str | None,
     pin_file: Path | None,
     retap_seconds: float,
 ) -> None:
-    """Charge AMOUNT (such as 68.00) to the card that is tapped."""
-    money = Money.parse(amount)
-    if money.minor < 1:
-        raise UsageError("the amount is 0", next_step="Charge 0.01 or more.")
-    order = Order(money.minor, reference if reference is not None else os.urandom(_ORDER_BYTES).hex())
-    pins = _pins(pin_file)
-    with _checkout(ctx) as checkout:
+    """Charge AMOUNT (such as 68.00) to the card that is tapped; with --sam, into the merchant's SAM."""
+    order = Order(_amount(amount), reference if reference is not None else os.urandom(_ORDER_BYTES).hex())
+    entry = pins(pin_file)
+    with open_desk(ctx) as (checkout, desk):
         checkout.require_nothing_open()
-        outcome = checkout.charge(
-            order, _source(ctx, reader), pins, tap_seconds=tap_seconds, retap_seconds=retap_seconds
+        cards = open_source(ctx, reader)
+        outcome: Outcome | TransferOutcome
+        if sam is None:
+            outcome = checkout.charge(order, cards, entry, tap_seconds=tap_seconds, retap_seconds=retap_seconds)
+        else:
+            from merchant_pos import sam_sale
+
+            outcome = sam_sale.charge(
+                *(desk, order, cards, open_source(ctx, sam), entry),
+                tap_seconds=tap_seconds,
+                retap_seconds=retap_seconds,
+            )
+    _conclude(ctx, outcome)
+
+
+@pos.command()
+@click.argument("sale_k", metavar="SALE_K", type=click.IntRange(min=1))
+@click.argument("amount", required=False)
+@click.option("--any-card", is_flag=True, help="Also to another card than the one that paid.")
+@tap_option
+@reader_option
+@sam_option
+@pin_option
+@retap_option
+@common_options
+def refund(
+    ctx: Context,
+    sale_k: int,
+    amount: str | None,
+    any_card: bool,
+    tap_seconds: float,
+    reader: str,
+    sam: str | None,
+    pin_file: Path | None,
+    retap_seconds: float,
+) -> None:
+    """Pay AMOUNT of sale SALE_K back to its card, out of the SAM; without AMOUNT all that is left of it."""
+    from merchant_pos import refund as refunds
+
+    if sam is None:
+        raise UsageError("a refund is paid by the merchant's SAM", next_step=_NEEDS_SAM)
+    wanted = _amount(amount) if amount is not None else None
+    entry = pins(pin_file)
+    with open_desk(ctx) as (_, desk):
+        outcome = refunds.give_back(
+            *(desk, refunds.original(desk.journal, sale_k), wanted, open_source(ctx, reader), open_source(ctx, sam)),
+            entry,
+            any_card=any_card,
+            tap_seconds=tap_seconds,
+            retap_seconds=retap_seconds,
         )
     _conclude(ctx, outcome)
 
 
 @pos.command()
-@_reader
-@_pin_file
-@_retap
+@reader_option
+@sam_option
+@pin_option
+@retap_option
 @common_options
-def resume(ctx: Context, reader: str, pin_file: Path | None, retap_seconds: float) -> None:
-    """Finish the open sale: tap the same card again."""
-    pins = _pins(pin_file)
-    with _checkout(ctx) as checkout:
-        if checkout.open_sale() is None:
-            ctx.emit({"result": None, "sale": None}, phrases.NOTHING_OPEN)
-            return
-        outcome = checkout.resume(_source(ctx, reader), pins, retap_seconds=retap_seconds)
-    _conclude(ctx, outcome)
+def resume(ctx: Context, reader: str, sam: str | None, pin_file: Path | None, retap_seconds: float) -> None:
+    """Finish the open sale: tap the same card again; with --sam also what the SAM has to do."""
+    entry = pins(pin_file)
+    with open_desk(ctx) as (checkout, desk):
+        outcome: Outcome | TransferOutcome | None = None
+        if checkout.open_sale() is not None:
+            outcome = checkout.resume(open_source(ctx, reader), entry, retap_seconds=retap_seconds)
+        elif desk.journal.undecided() or desk.journal.open_transfer() is not None:
+            if sam is None:
+                raise UsageError("what is open is the SAM's", next_step=_NEEDS_SAM)
+            outcome = desk.resume(open_source(ctx, reader), open_source(ctx, sam), entry, retap_seconds)
+    if outcome is None:
+        ctx.emit({"result": None, "sale": None}, phrases.NOTHING_OPEN)
+    else:
+        _conclude(ctx, outcome)
 
 
 @pos.command()
 @click.option("--yes", is_flag=True, help="I have read the warning.")
+@click.option("--sale", "k", type=click.IntRange(min=1), help="Which of the SAM's that it has not taken.")
+@reader_option
+@sam_option
+@retap_option
 @common_options
-def cancel(ctx: Context, yes: bool) -> None:
-    """Give the open sale up for good."""
-    with _checkout(ctx) as checkout:
-        if checkout.open_sale() is None:
+def cancel(ctx: Context, yes: bool, k: int | None, reader: str, sam: str | None, retap_seconds: float) -> None:
+    """Give the open sale up for good; with --sam one of the SAM's, which refuses it first."""
+    with open_desk(ctx) as (checkout, desk):
+        sale = checkout.open_sale() if k is None else None
+        transfer = desk.to_cancel(k) if sale is None else None
+        if sale is None and transfer is None:
             ctx.emit({"result": None, "sale": None}, phrases.NOTHING_OPEN)
             return
-        click.echo(phrases.CANCEL_WARNING, err=True)
+        if transfer is not None and sam is None:
+            raise UsageError("what is open is the SAM's", next_step=_NEEDS_SAM)
+        refunding = transfer is not None and transfer.kind is Kind.REFUND
+        click.echo(phrases.CANCEL_REFUND_WARNING if refunding else phrases.CANCEL_WARNING, err=True)
         if not yes and not (sys.stdin.isatty() and click.confirm("Cancel it?", err=True)):
             raise UsageError("the sale is still open", next_step="Cancel it with --yes once you have read the warning.")
-        sale = checkout.cancel()
-    if sale is not None:
+        if transfer is not None and sam is not None:
+            outcome = desk.cancel(transfer, open_source(ctx, reader), open_source(ctx, sam), retap_seconds)
+        else:
+            sale = checkout.cancel()
+    if transfer is not None:
+        _conclude_cancel(ctx, outcome)
+    elif sale is not None:
         ctx.emit({"result": phrases.CANCELLED, "sale": views.sale_facts(sale)}, phrases.CANCELLED)
 
 
-@pos.command()
-@common_options
-def status(ctx: Context) -> None:
-    """What is open, what waits to be sent, what is settled."""
-    identity = load_identity(_directory(ctx))
-    with _journal(ctx, identity) as journal:
-        facts = views.status_facts(identity, journal)
-    ctx.emit(facts, views.status_text(facts))
+def _amount(text: str) -> int:
+    money = Money.parse(text)
+    if money.minor < 1:
+        raise UsageError("the amount is 0", next_step="Charge 0.01 or more.")
+    return money.minor
 
 
-@pos.command()
-@click.option("--batch-size", type=click.IntRange(1, 10_000), default=500, show_default=True, help="Vouchers a batch.")
-@click.option("--attempts", type=click.IntRange(min=1), default=5, show_default=True, help="Tries for each batch.")
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds a try.")
-@common_options
-def sync(ctx: Context, batch_size: int, attempts: int, timeout: float) -> None:
-    """Send what is not settled yet to the server."""
-    from merchant_pos.client import HttpServer
-    from merchant_pos.sync import Sync
-
-    identity = load_identity(_directory(ctx))
-    with (
-        _alone(_directory(ctx), "sync"),
-        _journal(ctx, identity) as journal,
-        HttpServer(identity.server, timeout_s=timeout) as server,
-    ):
-        work = Sync(
-            journal=journal,
-            identity=identity,
-            server=server,
-            clock=SystemClock(),
-            rng=random.Random(),  # noqa: S311 - spreads retries in time, nothing secret
-            notify=ctx.say,
-            step=crash_hook(),
-        )
-        done = work.run(batch_size=batch_size, attempts=attempts)
-    ctx.emit(views.report_facts(done), views.report_text(done))
+# Results ------------------------------------------------------------------------------------------------------------
 
 
-@pos.command()
-@common_options
-def history(ctx: Context) -> None:
-    """Every sale, oldest first."""
-    identity = load_identity(_directory(ctx))
-    with _journal(ctx, identity) as journal:
-        sales = journal.sales()
-    facts = {"till": identity.id.hex(), "sales": [views.sale_facts(sale) for sale in sales]}
-    ctx.emit(facts, views.history_text(sales))
-
-
-# Wiring -------------------------------------------------------------------------------------------------------------
-
-
-def crash_hook() -> Step:
-    """For tests: ECNY_CRASH_AT=name or name:i ends this process by SIGKILL there, the i-th time (from 1).
-
-    The only place that reads the variable; the names are in docs/spec/till.md, *Crash points*.
-    """
-    wanted = os.environ.get(CRASH_VARIABLE)
-    if not wanted:
-        return no_step
-    name, _, times = wanted.partition(":")
-    left = int(times or 1)
-
-    def step(passed: str) -> None:
-        nonlocal left
-        left -= passed == name
-        if left == 0 and passed == name:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return step
-
-
-def _directory(ctx: Context) -> Path:
-    return ctx.data / "till"
-
-
-@contextmanager
-def _journal(ctx: Context, identity: Identity) -> Iterator[Journal]:
-    journal = Journal(_directory(ctx) / JOURNAL_FILE, till=identity.id, now_ms=SystemClock().now_ms)
-    try:
-        yield journal
-    finally:
-        journal.close()
-
-
-@contextmanager
-def _alone(directory: Path, name: str) -> Iterator[None]:
-    """One process at a time: two checkouts would share a reader, two syncs a batch. The lock ends with the process."""
-    try:
-        make_directory(directory, mode=0o700)
-        descriptor = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise StorageError(f"cannot use {directory}: {exc.strerror}") from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ReaderBusyError(
-            f"another {name} of this till is under way", next_step="Let it end, or end it, then try again."
-        ) from None
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _checkout(ctx: Context) -> Iterator[Checkout]:
-    identity = load_identity(_directory(ctx))
-    with _alone(_directory(ctx), "checkout"), _journal(ctx, identity) as journal:
-        yield Checkout(journal=journal, identity=identity, clock=SystemClock(), notify=ctx.say, step=crash_hook())
-
-
-def _source(ctx: Context, reader: str) -> CardSource:
-    from merchant_pos.cards import open_source
-
-    return open_source(reader, ctx.data, SystemClock())
-
-
-class FilePin:
-    """The PIN of --pin-file, offered once: a wrong one must not use up the card's tries."""
-
-    def __init__(self, pin: str) -> None:
-        self._pin: str | None = pin
-
-    def pin(self, tries_left: int) -> str | None:
-        pin, self._pin = (self._pin if tries_left else None), None
-        return pin
-
-
-class PromptedPin:
-    """Asks at the terminal, without an echo; nobody there or Ctrl-C is *no PIN*."""
-
-    def pin(self, tries_left: int) -> str | None:
-        if not sys.stdin.isatty():
-            return None
-        try:
-            answer: str = click.prompt(
-                f"{phrases.PIN_PROMPT} ({phrases.pin_tries(tries_left)})", hide_input=True, err=True
-            )
-        except click.Abort:
-            return None
-        return answer
-
-
-def _pins(pin_file: Path | None) -> PinEntry:
-    """Read before the sale: a file that cannot be read must not stop it half-way."""
-    return FilePin(read_secret(pin_file)) if pin_file is not None else PromptedPin()
-
-
-def _conclude(ctx: Context, outcome: Outcome) -> None:
+def _conclude(ctx: Context, outcome: Outcome | TransferOutcome) -> None:
     """The result on standard output; what is wrong on standard error, with its exit code."""
-    facts = {"result": outcome.result.value, "sale": views.sale_facts(outcome.sale) if outcome.sale else None}
     if ctx.json:
-        ctx.emit(facts, "")
-    error = _error(outcome)
+        ctx.emit(views.outcome_facts(outcome), "")
+    error = _error(outcome) if isinstance(outcome, Outcome) else _transfer_error(outcome)
     if error is not None:
         report(error, as_json=ctx.json)
         sys.exit(error.exit_code)
+
+
+def _conclude_cancel(ctx: Context, outcome: TransferOutcome) -> None:
+    """CANCELLED is the payee's Refusal on disk; what the payee had taken already is PAID, and cancelled too late."""
+    if outcome.result is Result.NOT_CHARGED and outcome.transfer is not None:
+        facts = {"result": phrases.CANCELLED, "sale": views.transfer_facts(outcome.transfer)}
+        ctx.emit(facts, phrases.CANCELLED)
+        return
+    _conclude(ctx, outcome)
 
 
 def _error(outcome: Outcome) -> EcnyError | None:
@@ -312,4 +218,24 @@ def _error(outcome: Outcome) -> EcnyError | None:
     sale = phrases.open_sale(outcome.sale.k, fen(outcome.sale.amount)) if outcome.sale else phrases.A_SALE_OPEN
     return OutcomeUnknownError(
         sale + why, next_step=f"{phrases.TAP_AGAIN}: `ecny pos resume`. It is charged at most once."
+    )
+
+
+def _transfer_error(outcome: TransferOutcome) -> EcnyError | None:
+    if outcome.result is Result.PAID:
+        return None
+    if outcome.result is Result.NOT_CHARGED:
+        return outcome.why or OutOfRangeError("not charged")
+    transfer, why = outcome.transfer, outcome.why.message if outcome.why is not None else phrases.NOT_DECIDED
+    if transfer is None:
+        return OutcomeUnknownError(phrases.A_SALE_OPEN)
+    kind, amount = transfer.kind.value, fen(transfer.amount)
+    if outcome.result is Result.OPEN:
+        return OutcomeUnknownError(
+            phrases.outcome_open(kind, transfer.k, amount, why),
+            next_step="Finish it: `ecny pos resume --sam READER`. No value is lost, and none moves twice.",
+        )
+    return OutcomeUnknownError(
+        f"{phrases.open_transfer(kind, transfer.k, amount)} ({why})",
+        next_step=f"{phrases.TAP_AGAIN}: `ecny pos resume --sam READER`. It is charged at most once.",
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import httpx
 
-from merchant_pos.ports import Expected
+from merchant_pos.ports import Expected, Granted
 from wallet_core.errors import ConfigurationError, ServerUnreachableError, SettlementError
 from wallet_core.ids import HASH_SIZE
+from wallet_core.messages.revocation import MAX_LIST_SIZE
 
 COSE = "application/cose"
 PROBLEM = "application/problem+json"
@@ -51,23 +52,20 @@ class HttpServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def enrol(self, code: str, certification_request: bytes) -> Mapping[str, Any]:
+    def enrol(self, code: str, certification_request: bytes, succeeds: bytes | None = None) -> Mapping[str, Any]:
         """Exchange a one-time code for certificates; the code is in the body, never in the address.
 
-        Raises SettlementError (code-used, not-found, …) or ServerUnreachableError.
+        `succeeds`: id of the till whose vouchers the new one may hand in. Raises SettlementError (code-used,
+        not-found, …) or ServerUnreachableError.
         """
-        body = json.dumps({"code": code, "certification_request": certification_request.hex()}).encode()
-        status, kind, answer = self._post("/v1/tills", body, "application/json")
-        if status not in (200, 201):
-            raise _problem(status, kind, answer)
-        document = _json(answer)
-        if document is None:
-            raise ServerUnreachableError("the answer to the enrolment is not a JSON object")
-        return document
+        asked = {"code": code, "certification_request": certification_request.hex()}
+        if succeeds is not None:
+            asked["succeeds"] = succeeds.hex()
+        return self._object("POST", "/v1/tills", asked)
 
     def deposit(self, batch: bytes) -> bytes | Expected:
         """Send a frozen batch; the answer's bytes, not yet verified, or what the server expects instead."""
-        status, kind, answer = self._post("/v1/deposits", batch, COSE)
+        status, kind, answer = self._exchange("POST", "/v1/deposits", batch, COSE)
         if status == 200 and kind == COSE:
             return answer
         if status == 200:
@@ -78,24 +76,95 @@ class HttpServer:
             raise problem
         return expected
 
-    def _post(self, path: str, body: bytes, content_type: str) -> tuple[int, str, bytes]:
-        """Status, media type and whole body; a body that ends too soon or is too long is no answer."""
-        headers = {"Content-Type": content_type, "Accept": _ACCEPT, "Accept-Encoding": "identity"}
+    def evidence(self, messages: Sequence[bytes], certificates: Sequence[bytes]) -> tuple[str, ...]:
+        """Hand in messages of purses; one status for each of them, in the server's words."""
+        asked = {"messages": _hex(messages), "certificates": _hex(certificates)}
+        statuses = self._object("POST", "/v1/evidence", asked).get("statuses")
+        if not isinstance(statuses, list) or len(statuses) != len(messages):
+            raise ServerUnreachableError("the answer to evidence has not one status for each message")
+        return tuple(str(status) for status in statuses)
+
+    def revocations(self) -> bytes:
+        """The operator's signed RevocationList, not yet verified."""
+        status, kind, answer = self._exchange("GET", "/v1/revocations", most=MAX_LIST_SIZE)
+        if status != 200 or kind != COSE:
+            raise _problem(status, kind, answer)
+        return answer
+
+    def operators(self) -> tuple[bytes, ...]:
+        """The operators' certificates that the server knows, not yet verified."""
+        found = self._object("GET", "/v1/trust").get("operators")
+        return _octets(found, "operators")
+
+    def report(
+        self,
+        report: bytes,
+        *,
+        vouchers: Sequence[bytes] = (),
+        receipts: Sequence[bytes] = (),
+        refusals: Sequence[bytes] = (),
+        certificates: Sequence[bytes] = (),
+    ) -> Granted:
+        """Hand in a purse's signed Report; what its operator gives back, none of it verified here: the purse does."""
+        asked = {
+            "report": report.hex(),
+            "vouchers": _hex(vouchers),
+            "receipts": _hex(receipts),
+            "refusals": _hex(refusals),
+            "certificates": _hex(certificates),
+        }
+        answer = self._object("POST", "/v1/reports", asked)
+        policy = answer.get("policy")
+        (grant,) = _octets([answer.get("grant")], "grant")
+        return Granted(
+            grant=grant,
+            orders=_octets(answer.get("orders"), "orders"),
+            policy=None if policy is None else _octets([policy], "policy")[0],
+        )
+
+    def _object(self, method: str, path: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        body = json.dumps(asked).encode() if asked is not None else b""
+        status, kind, answer = self._exchange(method, path, body, "application/json")
+        if status not in (200, 201):
+            raise _problem(status, kind, answer)
+        document = _json(answer)
+        if document is None:
+            raise ServerUnreachableError(f"the answer to {path} is not a JSON object")
+        return document
+
+    def _exchange(
+        self, method: str, path: str, body: bytes = b"", content_type: str = "", *, most: int = MAX_ANSWER
+    ) -> tuple[int, str, bytes]:
+        """Status, media type and whole body; a body that ends too soon or is longer than `most` bytes is no answer."""
+        headers = {"Accept": _ACCEPT, "Accept-Encoding": "identity"}
+        if body:
+            headers["Content-Type"] = content_type
         try:
-            with self._client.stream("POST", path, content=body, headers=headers) as response:
+            with self._client.stream(method, path, content=body or None, headers=headers) as response:
                 received, deadline = bytearray(), time.monotonic() + self._timeout_s
                 for chunk in response.iter_raw():  # never unpacked: a small answer stays small
                     received += chunk
                     if time.monotonic() > deadline:
                         raise ServerUnreachableError("the server's answer comes too slowly")
-                    if len(received) > MAX_ANSWER:
-                        raise ServerUnreachableError(f"the server's answer is longer than {MAX_ANSWER} bytes")
+                    if len(received) > most:
+                        raise ServerUnreachableError(f"the server's answer is longer than {most} bytes")
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 return response.status_code, kind, bytes(received)
         except httpx.TimeoutException as exc:
             raise ServerUnreachableError("the server did not answer in time") from exc
         except httpx.HTTPError as exc:
             raise ServerUnreachableError(f"no usable answer from {self._url}: {exc or type(exc).__name__}") from exc
+
+
+def _hex(items: Sequence[bytes]) -> list[str]:
+    return [item.hex() for item in items]
+
+
+def _octets(value: Any, name: str) -> tuple[bytes, ...]:
+    try:
+        return tuple(bytes.fromhex(item) for item in value)
+    except (TypeError, ValueError) as exc:
+        raise ServerUnreachableError(f"the server's answer has no usable {name}") from exc
 
 
 def _json(body: bytes) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from merchant_pos.sales import Order, Sale
+from merchant_pos.transfers import Plan, Transfer
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import (
     BadSignatureError,
@@ -20,7 +21,7 @@ from wallet_core.errors import (
     WrongClassError,
 )
 from wallet_core.ids import COUNTER_MAX
-from wallet_core.messages import Policy, Request, Signed, Voucher, parse
+from wallet_core.messages import Policy, Receipt, Refusal, Request, Signed, Voucher, parse
 from wallet_core.money import MAX_MINOR_UNITS, fen
 from wallet_core.purse.state import Lifecycle
 from wallet_core.suites import Suite
@@ -28,13 +29,21 @@ from wallet_core.suites import Suite
 # Who may pay a till (docs/spec/statuses.md, PAYER_CLASS).
 PAYERS = (CertificateClass.HARD_WALLET, CertificateClass.MERCHANT_PURSE)
 
+_MAY_NOT = {
+    CertificateClass.TILL: "this card may not pay at a till",
+    CertificateClass.MERCHANT_PURSE: "this card may not pay a merchant's SAM",
+    CertificateClass.HARD_WALLET: "this SAM may not pay a card",
+}
+
 
 class Result(Enum):
-    """The three results of a sale. NOT_CHARGED only with proof; whatever is neither is TAP_AGAIN."""
+    """The results of a sale. NOT_CHARGED only with proof; whatever is neither is TAP_AGAIN or, where the merchant's SAM
+    has still to take a voucher that is on disk, OPEN: the card has done its part then."""
 
     PAID = "PAID"
     NOT_CHARGED = "NOT CHARGED"
     TAP_AGAIN = "TAP THE SAME CARD AGAIN"
+    OPEN = "OUTCOME OPEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +120,18 @@ def on_refusal(request: Request, reason: Refused, shown: Shown, *, asked_before:
     return Step.GIVE_UP
 
 
-def check_payer(certificate: Certificate, shown: Shown, operator: bytes) -> Certificate:
-    """Return the certificate if it is that of the card shown, issued by the till's `operator` (its id).
+def check_payer(
+    certificate: Certificate, shown: Shown, operator: bytes, allowed: tuple[CertificateClass, ...] = PAYERS
+) -> Certificate:
+    """Return the certificate if it is that of the purse shown, issued by the till's `operator` (its id).
 
     Raises MismatchError, WrongClassError or, for a card of another operator, UntrustedCertificateError: the till's
     operator credits vouchers of its own purses only, so a sale to such a card would be PAID here and REJECTED there.
     """
     if certificate.subject != shown.purse:
         raise MismatchError("the certificate on the card is another purse's")
-    if certificate.subject_class not in PAYERS:
-        raise WrongClassError(f"a {certificate.subject_class.name} does not pay at a till")
+    if certificate.subject_class not in allowed:
+        raise WrongClassError(f"a {certificate.subject_class.name} is of no use here")
     if certificate.issuer != operator:
         raise UntrustedCertificateError(
             "cards of another operator are not accepted here yet",
@@ -140,14 +151,14 @@ def check_policy(policy: Policy, payer: Certificate, shown: Shown) -> Policy:
     return policy
 
 
-def hold_to_policy(order: Order, policy: Policy) -> None:
-    """Refuse what the card's policy forbids, whatever the card would do: a broken card's word is worth nothing.
+def hold_to_policy(amount: int, policy: Policy, payee_class: CertificateClass) -> None:
+    """Refuse what the payer's policy forbids, whatever it would do: a broken card's word is worth nothing.
 
-    Raises PurseRefusal, before anything is asked. The other limits count what only the card can count.
+    Raises PurseRefusal, before anything is asked. The other limits count what only the payer can count.
     """
-    if not policy.payee_classes >> CertificateClass.TILL & 1:
-        raise PurseRefusal(Refused.PAYEE_CLASS, "this card may not pay at a till")
-    if order.amount > policy.transfer_limit:
+    if not policy.payee_classes >> payee_class & 1:
+        raise PurseRefusal(Refused.PAYEE_CLASS, _MAY_NOT[payee_class])
+    if amount > policy.transfer_limit:
         raise PurseRefusal(
             Refused.TRANSFER_LIMIT, f"more than {fen(policy.transfer_limit)} in one payment", next_step="Pay less."
         )
@@ -168,6 +179,42 @@ def check_voucher(answer: bytes, request: Request, payer: Certificate) -> Signed
     if payer.subject != request.payer or payer.epoch != request.epoch:
         raise BadSignatureError("the certificate is not the payer's")
     signed.verify(payer.key)
+    return signed
+
+
+def check_request(answer: bytes, plan: Plan, payee: Certificate) -> Signed[Request]:
+    """The payee's Request in an answer, if it asks for exactly this `plan` and `payee` signed it.
+
+    Raises a CodecError or VerificationError: no payer is asked with it then.
+    """
+    signed = parse(Request, answer)
+    if payee.subject != plan.payee or not plan.is_asked_by(signed.message):
+        raise MismatchError("the payee asks for something else than it was asked to")
+    signed.verify(payee.key)
+    return signed
+
+
+def check_receipt(answer: bytes, transfer: Transfer, payee: Certificate) -> Signed[Receipt]:
+    """The payee's Receipt in an answer, if it is for this transfer's voucher and `payee` signed it; raises the same."""
+    signed = parse(Receipt, answer)
+    receipt = signed.message
+    if payee.subject != transfer.payee or (receipt.payee, receipt.k) != (transfer.payee, transfer.asked.k):
+        raise MismatchError("the Receipt is of another payee or Request")
+    if receipt.voucher_hash != transfer.voucher_hash:
+        raise MismatchError("the Receipt is for another voucher")
+    signed.verify(payee.key)
+    return signed
+
+
+def check_refusal(answer: bytes, request: Request, payee: Certificate) -> Signed[Refusal]:
+    """The payee's Refusal in an answer, if it refuses this Request and `payee` signed it; raises the same."""
+    signed = parse(Refusal, answer)
+    refusal = signed.message
+    if payee.subject != request.payee or (refusal.payee, refusal.k) != (request.payee, request.k):
+        raise MismatchError("the Refusal is of another payee or Request")
+    if refusal.request_hash != request.hash:
+        raise MismatchError("the Refusal is of another Request")
+    signed.verify(payee.key)
     return signed
 
 

@@ -21,7 +21,7 @@ class EnrolmentServer(Protocol):
 
     @property
     def url(self) -> str: ...
-    def enrol(self, code: str, certification_request: bytes) -> Mapping[str, Any]: ...
+    def enrol(self, code: str, certification_request: bytes, succeeds: bytes | None = None) -> Mapping[str, Any]: ...
 
 
 def enrol(
@@ -34,8 +34,13 @@ def enrol(
     entropy: Callable[[int], bytes],
     now: int,
     step: Callable[[str], None],
+    succeeds: bytes | None = None,
+    before_enrolled: Callable[[Identity], None] = lambda _: None,
 ) -> Identity:
     """Enrol the till in `directory`; a second call after a lost answer goes on with the same key.
+
+    `succeeds`: id of the till whose vouchers this one will hand in; `before_enrolled` is given the new identity before
+    it is written down, and may be given it again after a crash.
 
     `pinned_authority`: the authority's certificate where the merchant has it from elsewhere; otherwise the one that
     the server gives is believed this once. Raises ConfigurationError for a till that is enrolled already,
@@ -51,12 +56,14 @@ def enrol(
         raise ConfigurationError("the enrolment code is empty")
     key = _own_key(directory, entropy)
     step("key-saved")
-    answer = server.enrol(code, certification_request(key, code))
+    request = certification_request(key, code)
+    answer = server.enrol(code, request) if succeeds is None else server.enrol(code, request, succeeds)
     step("enrolled")
     identity = _identity(key, server.url, answer, production=production)
     if pinned_authority is not None and identity.authority.to_bytes() != pinned_authority.to_bytes():
         raise MismatchError("the server belongs to another authority than the one that was given")
     identity.check(now=now)
+    before_enrolled(identity)
     identity.save(directory)
     return identity
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wallet_core.certificates import Certificate, CertificateClass
@@ -64,6 +64,15 @@ class Identity:
             "production": self.production,
         }
         write_file(directory / SETTINGS_FILE, json.dumps(settings, ensure_ascii=False, indent=2).encode() + b"\n")
+
+
+def renew_operator(directory: Path, identity: Identity, renewed: Certificate) -> Identity:
+    """The same till with a later certificate of its operator, which is written down; raises MismatchError for another
+    operator's."""
+    if renewed.subject != identity.operator.subject:
+        raise MismatchError("this is another operator than the till's")
+    write_file(directory / _CERTIFICATES["operator"], renewed.to_bytes())
+    return replace(identity, operator=renewed)
 
 
 def is_enrolled(directory: Path) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from merchant_pos.decisions import Shown
 
@@ -61,7 +61,53 @@ class PayerCard(Protocol):
         ...
 
     def verify_pin(self, pin: str) -> None: ...
+    def resend(self, request_hash: bytes) -> bytes:
+        """The stored Voucher that answers this H(Request); PurseRefusal NOT_FOUND where there is none."""
+        ...
+
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Purse(PayerCard, Protocol):
+    """A purse that can also be paid: a card, or the merchant's SAM. Messages are signed bytes, not verified here."""
+
+    def request(self, payer: bytes, epoch: int, n: int, amount: int, order_hash: bytes) -> bytes:
+        """REQUEST: the signed Request, headroom reserved; the same question while it is open gives the same bytes."""
+        ...
+
+    def request_verified(
+        self,
+        payer: bytes,
+        epoch: int,
+        n: int,
+        amount: int,
+        order_hash: bytes,
+        certificate: bytes,
+        operator_certificate: bytes,
+    ) -> bytes:
+        """REQUEST with P1 = 01: the purse verifies of whom it is to take value."""
+        ...
+
+    def open_requests(self) -> tuple[bytes, ...]: ...
+    def collect(self, voucher: bytes, certificate: bytes, operator_certificate: bytes) -> bytes:
+        """COLLECT with the payer's certificates: the signed Receipt, ever again the same."""
+        ...
+
+    def refuse(self, request_hash: bytes) -> bytes:
+        """REFUSE: the signed Refusal, ever again the same; PurseRefusal REQUEST_CLOSED for one that is collected."""
+        ...
+
+    def acknowledge(self, receipt: bytes, certificate: bytes, operator_certificate: bytes) -> None: ...
+    def acknowledge_refusal(self, refusal: bytes, certificate: bytes, operator_certificate: bytes) -> None: ...
+
+
+class PurseSource(Protocol):
+    """A reader whose purse is used with all its commands."""
+
+    def card(self, timeout_s: float) -> Purse:
+        """A freshly powered purse; waits for one. Raises NoCardError when none comes in time."""
+        ...
 
 
 class CardSource(Protocol):
@@ -95,3 +141,57 @@ class DepositServer(Protocol):
         Raises SettlementError for another refusal and ServerUnreachableError when there is no usable answer.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What an operator answers to a purse's Report: signed Grant, ReversalOrders, a newer Policy where it wants one."""
+
+    grant: bytes
+    orders: tuple[bytes, ...]
+    policy: bytes | None
+
+
+class UpkeepServer(Protocol):
+    """What a till asks its server for beside deposits (docs/spec/http.md). Nothing is verified here.
+
+    Raises SettlementError for a refusal and ServerUnreachableError when there is no usable answer.
+    """
+
+    def evidence(self, messages: Sequence[bytes], certificates: Sequence[bytes]) -> tuple[str, ...]:
+        """`POST /v1/evidence`: one status for each message."""
+        ...
+
+    def revocations(self) -> bytes:
+        """`GET /v1/revocations`: the signed RevocationList."""
+        ...
+
+    def operators(self) -> tuple[bytes, ...]:
+        """`GET /v1/trust`: the operators' certificates."""
+        ...
+
+
+class ReportServer(Protocol):
+    """`POST /v1/reports` of docs/spec/http.md."""
+
+    def report(
+        self,
+        report: bytes,
+        *,
+        vouchers: Sequence[bytes] = (),
+        receipts: Sequence[bytes] = (),
+        refusals: Sequence[bytes] = (),
+        certificates: Sequence[bytes] = (),
+    ) -> Granted: ...
+
+
+class ReportingPurse(Protocol):
+    """A purse as REPORT and GRANT see it."""
+
+    def select(self) -> Shown: ...
+    def certificate(self) -> bytes: ...
+    def resend_to(self, payee: bytes) -> tuple[bytes, ...]: ...
+    def report(self) -> bytes: ...
+    def reverse(self, order: bytes) -> None: ...
+    def store_policy(self, policy: bytes) -> None: ...
+    def grant(self, grant: bytes) -> None: ...

@@ -1,10 +1,11 @@
-"""A sale as the journal keeps it (docs/spec/till.md): one Request, at most one voucher, one final outcome."""
+"""A sale to the till itself as the journal keeps it (docs/spec/till.md): one Request, one voucher at most, one end."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from wallet_core.messages.transfer import Request
 
@@ -41,7 +42,7 @@ MOVES = {
     SaleState.SENT: (SaleState.SETTLED, SaleState.REJECTED),
     SaleState.REFUSED: (),
     SaleState.SETTLED: (),
-    SaleState.REJECTED: (),
+    SaleState.REJECTED: (SaleState.SENT,),  # one under REVIEW is handed in again
 }
 
 
@@ -75,6 +76,7 @@ class Sale:
     batch: int | None
     position: int | None
     status: int | None
+    inherited: int | None = None  # a row number where the sale is a predecessor's: `k` is that till's then
 
     @property
     def k(self) -> int:
@@ -83,3 +85,28 @@ class Sale:
     @property
     def amount(self) -> int:
         return self.request.amount
+
+
+SALE_COLUMNS = (
+    'state, "order", request, voucher, voucher_hash, refusal, reason, "left", asked_ms, decided_ms, batch, position, '
+    "status"
+)
+
+
+def sale_of_row(row: Any) -> Sale:
+    """A row of `sales` or `inherited` that was read with SALE_COLUMNS first."""
+    return Sale(
+        state=SaleState(row[0]),
+        order=row[1],
+        request=Request.from_payload(row[2]),
+        voucher=row[3],
+        voucher_hash=row[4],
+        refusal=row[5],
+        reason=row[6],
+        left=row[7],
+        asked_ms=row[8],
+        decided_ms=row[9],
+        batch=row[10],
+        position=row[11],
+        status=row[12],
+    )

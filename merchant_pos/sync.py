@@ -96,17 +96,18 @@ class Sync:
         if not 1 <= batch_size <= MAX_VOUCHERS or attempts < 1:
             raise OutOfRangeError(f"a batch has 1 to {MAX_VOUCHERS} vouchers, and at least one attempt")
         report = Report()
+        reviewed = self._journal.last_batch()  # what is under review since then or before goes once more in this run
         while True:
             waiting = self._journal.unanswered()
-            batch = waiting[0] if waiting else self._freeze(batch_size)
+            batch = waiting[0] if waiting else self._freeze(batch_size, reviewed)
             if batch is None:
                 return report
             paid, _ = self._journal.in_batch(batch.number)
             report = report.plus(self._deliver(batch, attempts), paid)
 
-    def _freeze(self, batch_size: int) -> Batch | None:
+    def _freeze(self, batch_size: int, reviewed: int) -> Batch | None:
         self._step("before-frozen")
-        batch = self._journal.freeze(batch_size, MAX_REFUSALS, self._build)
+        batch = self._journal.freeze(batch_size, MAX_REFUSALS, self._build, again_up_to=reviewed)
         if batch is not None:
             self._step("frozen")
         return batch
@@ -141,6 +142,8 @@ class Sync:
                 return self._send(batch)
             except (CodecError, VerificationError, SettlementError) as exc:
                 self._journal.attempt_failed(batch.number, f"{exc.code}: {exc.message}")
+                if isinstance(exc, SettlementError) and exc.problem == "batch-number-used":
+                    raise _another_journal(f"the server has another batch {batch.number} of this till", exc) from exc
                 if attempt + 1 == attempts or _is_final(exc):
                     raise
         raise ServerUnreachableError("no attempt was made")
@@ -189,9 +192,14 @@ def _is_final(error: EcnyError) -> bool:
 
 
 def _out_of_order(number: int, expected: Expected) -> SettlementError:
+    return _another_journal(f"the server expects batch {expected.number} of this till, batch {number} is next here")
+
+
+def _another_journal(message: str, told: SettlementError | None = None) -> SettlementError:
     return SettlementError(
-        f"the server expects batch {expected.number} of this till, batch {number} is next here",
-        problem="batch-out-of-order",
+        message,
+        problem=told.problem if told is not None else "batch-out-of-order",
         status=409,
-        next_step="The journal is not the newest of this till, or not the only one. Keep it, and enrol with a new key.",
+        next_step="The journal is not the newest of this till, or not the only one. Keep it, and enrol with a new key "
+        "in a new data directory: `ecny pos enrol --succeeds OLD_DATA_DIR`. Nothing in it is lost.",
     )

@@ -18,8 +18,9 @@ from merchant_pos.journal import Journal
 from merchant_pos.ports import PayerCard
 from merchant_pos.sales import Order
 from support.cards import PIN, CardInHand, personalised_card
+from support.sam_till import WORLD
 from support.till import Pins, TestClock, identity
-from support.till_process import WORLD, make_card
+from support.till_process import make_card
 from wallet_core.errors import NoCardError, NoReaderError, NoServiceError, PurseRefusal, Refused, TransportError
 from wallet_core.money import fen
 

@@ -28,11 +28,12 @@ from support.keys import (
     party,
 )
 from support.samples import POLICY
-from support.till import LOADED, PIN, FakeCard, FakeReader, Pins, ProcessDied, Till
+from support.till import LOADED, PIN, FakeCard, FakeReader, Pins, ProcessDied, Till, revocation_list
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import (
     BadSignatureError,
     CardError,
+    ConfigurationError,
     ExpiredCertificateError,
     MismatchError,
     NoCardError,
@@ -43,7 +44,7 @@ from wallet_core.errors import (
     TruncatedError,
     UntrustedCertificateError,
 )
-from wallet_core.messages import Refusal, Request, Signed, Voucher, parse
+from wallet_core.messages import Refusal, Request, RevocationReason, Signed, Voucher, parse
 from wallet_core.purse.state import Lifecycle
 
 ORDER = Order(6_800, "two bowls of noodles")
@@ -326,14 +327,108 @@ def test_after_not_charged_the_next_sale_has_a_new_request(till: Till) -> None:
     assert card.spent == 6_800
 
 
-@pytest.mark.parametrize("sw", [0x6400, 0x69F0])
+@pytest.mark.parametrize("sw", [0x6400, 0x69FF])
 def test_words_that_promise_untouched_memory_are_proof_at_first(till: Till, sw: int) -> None:
     outcome = charge(till, FakeCard(faults=[sw]))
     assert outcome.result is Result.NOT_CHARGED
     assert isinstance(outcome.why, CardError)
 
 
-@pytest.mark.parametrize("sw", [0x6F00, 0x6581, 0x6D00])
+def test_a_worn_card_is_not_charged_for_its_command_was_not_done(till: Till) -> None:
+    """apdu.md: 6581, the memory is worn out and the command was not done."""
+    card = FakeCard(faults=[0x6581])
+    outcome = charge(till, card)
+    assert outcome.result is Result.NOT_CHARGED
+    assert (till.journal.sales()[0].state, till.journal.sales()[0].reason) == (SaleState.REFUSED, "SW 6581")
+    assert card.spent == 0
+
+
+@pytest.mark.parametrize(("fault", "result"), [("before", Result.NOT_CHARGED), ("after", Result.PAID)])
+def test_a_card_that_wore_out_after_a_lost_answer(till: Till, fault: str, result: Result) -> None:
+    """It answers what it has stored without writing; one that says 6581 while it stands at n has stored nothing."""
+
+    class Worn(FakeCard):
+        asked = 0
+
+        def pay(self, request: bytes) -> bytes:
+            self.asked += 1
+            if self.asked > 1 and self.state.next_n == Request.from_payload(request).n:
+                raise CardError(0x6581)
+            return super().pay(request)
+
+    card = Worn(faults=[fault])
+    assert charge(till, card).result is result
+    assert card.spent == (6_800 if result is Result.PAID else 0)
+
+
+def test_6581_of_a_card_whose_counter_has_passed_proves_nothing(till: Till) -> None:
+    card = FakeCard(faults=["after"])
+    charge(till, card, None)
+    card.faults = [0x6581] * 1000
+    assert resume(till, card).result is Result.TAP_AGAIN
+    card.faults = []
+    assert resume(till, card).result is Result.PAID
+
+
+def test_a_blocked_card_that_has_passed_n_without_a_voucher_was_not_charged(till: Till) -> None:
+    card = FakeCard(faults=["before"])
+    charge(till, card, None)
+    elsewhere = replace(card.state, next_n=card.state.next_n + 1, lifecycle=Lifecycle.BLOCKED)
+    outcome = resume(till, FakeCard(state=elsewhere))
+    assert outcome.result is Result.NOT_CHARGED
+    assert till.journal.sales()[0].reason == "WRONG_STATE"
+
+
+@pytest.mark.parametrize("state", [Lifecycle.BLOCKED, Lifecycle.TERMINATED])
+def test_a_card_that_is_out_of_use_and_shows_no_vouchers_proves_nothing(till: Till, state: Lifecycle) -> None:
+    class Mute(FakeCard):
+        def resend(self, request_hash: bytes) -> bytes:
+            raise OutcomeUnknownError("the card left the field")
+
+    card = FakeCard(faults=["after"])
+    charge(till, card, None)
+    mute = Mute(state=replace(card.state, lifecycle=state), faults=[Refused.WRONG_STATE] * 1000)
+    assert resume(till, mute).result is Result.TAP_AGAIN
+
+
+def test_a_till_declared_dead_takes_no_passed_counter_for_a_proof(till: Till) -> None:
+    """Its operator may have collected the voucher from the card's report, and a grant freed the slot since."""
+    card = FakeCard(faults=["after"])
+    charge(till, card, None)
+    dead = revocation_list({TILL.id: RevocationReason.DEAD})
+    till.journal.keep_revocations(dead.message, dead.to_bytes())
+    freed = FakeCard(state=replace(card.state, slots=FakeCard().state.slots))
+    outcome = resume(till, freed)
+    assert (outcome.result, freed.spent) == (Result.TAP_AGAIN, 6_800)
+    assert isinstance(outcome.why, ConfigurationError)
+
+
+# Revocations --------------------------------------------------------------------------------------------------------
+
+
+def test_a_listed_card_is_asked_nothing_and_its_open_sale_is_finished(till: Till) -> None:
+    card = FakeCard(faults=["after"])
+    charge(till, card, None)
+    lost = revocation_list({card.id: RevocationReason.FROZEN})
+    till.journal.keep_revocations(lost.message, lost.to_bytes())
+    assert resume(till, card).result is Result.PAID  # rule 10: it has begun, so it is finished
+    sent = len(card.sent)
+    outcome = charge(till, card)
+    assert (outcome.result, outcome.sale) == (Result.NOT_CHARGED, None)
+    assert till.lines[-1] == "NOT CHARGED  this card is reported lost: nothing may be asked of it"
+    assert len(card.sent) == sent
+    assert charge(till, FakeCard(OTHER_CARD)).result is Result.PAID
+
+
+def test_a_revoked_till_begins_nothing(till: Till) -> None:
+    dead = revocation_list({TILL.id: RevocationReason.DEAD})
+    till.journal.keep_revocations(dead.message, dead.to_bytes())
+    with pytest.raises(ConfigurationError, match="revoked this till"):
+        charge(till, FakeCard())
+    assert till.journal.sales() == []
+
+
+@pytest.mark.parametrize("sw", [0x6F00, 0x6D00])
 def test_words_that_promise_nothing_leave_the_sale_open(till: Till, sw: int) -> None:
     card = FakeCard(faults=[sw])
     assert charge(till, card).result is Result.PAID

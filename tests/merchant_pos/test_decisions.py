@@ -142,17 +142,23 @@ def test_another_policy_is_not(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("amount", "allowed"), [(1, True), (50_000, True), (50_001, False)])
 def test_the_till_holds_to_the_limit_of_one_transfer(amount: int, allowed: bool) -> None:
     if allowed:
-        hold_to_policy(Order(amount, ""), POLICY)
+        hold_to_policy(amount, POLICY, CertificateClass.TILL)
         return
     with pytest.raises(PurseRefusal) as caught:
-        hold_to_policy(Order(amount, ""), POLICY)
+        hold_to_policy(amount, POLICY, CertificateClass.TILL)
     assert caught.value.reason is Refused.TRANSFER_LIMIT
 
 
-def test_the_till_holds_to_the_classes_of_payees() -> None:
-    with pytest.raises(PurseRefusal) as caught:
-        hold_to_policy(ORDER, replace(POLICY, payee_classes=1 << CertificateClass.MERCHANT_PURSE))
-    assert caught.value.reason is Refused.PAYEE_CLASS
+@pytest.mark.parametrize(
+    "payee", [CertificateClass.TILL, CertificateClass.MERCHANT_PURSE, CertificateClass.HARD_WALLET]
+)
+def test_the_till_holds_to_the_classes_of_payees(payee: CertificateClass) -> None:
+    only = replace(POLICY, payee_classes=1 << payee)
+    hold_to_policy(1, only, payee)
+    for other in {CertificateClass.TILL, CertificateClass.MERCHANT_PURSE, CertificateClass.HARD_WALLET} - {payee}:
+        with pytest.raises(PurseRefusal) as caught:
+            hold_to_policy(1, only, other)
+        assert caught.value.reason is Refused.PAYEE_CLASS
 
 
 # A card refuses -----------------------------------------------------------------------------------------------------

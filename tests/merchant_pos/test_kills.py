@@ -14,14 +14,12 @@ import pytest
 from hardware.emulator.faults import FaultPlan, Tear, arm
 from merchant_pos.sales import CANCELLED, SaleState
 from support import tally
+from support import till_steps as steps
 from support.till_http import OperatorServer, operator_server
 from support.till_process import KILLED, TillProcess
 from support.tree import ROOT
 
 MakeTill = Callable[..., TillProcess]
-CHARGE_STEPS = ("card-read", "before-asked", "asked", "answered", "verified", "paid", "shown")
-SYNC_STEPS = ("before-frozen", "frozen", "before-sent", "answered", "verified", "settled")
-OTHER_STEPS = ("key-saved", "enrolled", "unknown", "refused")
 
 
 def finish(till: TillProcess) -> None:
@@ -46,7 +44,7 @@ def count(till: TillProcess, server: OperatorServer | None = None, kills: int = 
     assert harm == {"lost": 0, "doubled": 0}
 
 
-@pytest.mark.parametrize("step", CHARGE_STEPS)
+@pytest.mark.parametrize("step", steps.CHARGE)
 def test_a_till_killed_while_it_charges(make_till: MakeTill, step: str) -> None:
     till = make_till()
     killed = till.run("charge", "68.00", crash_at=step)
@@ -91,7 +89,7 @@ def test_a_till_killed_while_it_cancels(make_till: MakeTill) -> None:
     count(till)
 
 
-@pytest.mark.parametrize("step", [*SYNC_STEPS, "settled:2"])
+@pytest.mark.parametrize("step", [*steps.SYNC, "settled:2"])
 def test_a_till_killed_while_it_syncs(make_till: MakeTill, step: str) -> None:
     with operator_server() as server:
         till = make_till(server.url)
@@ -137,6 +135,6 @@ def test_every_step_is_killed_at_and_documented() -> None:
     named: set[str] = set()
     for path in (ROOT / "merchant_pos").glob("*.py"):
         named |= set(re.findall(r"\b_?step\(\"([a-z-]+)\"\)", path.read_text(encoding="utf-8")))
-    assert named == {*CHARGE_STEPS, *SYNC_STEPS, *OTHER_STEPS}
+    assert named == steps.ALL
     documented = (ROOT / "docs" / "spec" / "till.md").read_text(encoding="utf-8")
     assert not [step for step in named if f"`{step}`" not in documented]

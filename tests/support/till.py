@@ -5,7 +5,7 @@ The card is the purse of wallet_core with real signatures; its `faults` say what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from wallet_core.messages import (
     Policy,
     RefusalStatus,
     Request,
+    RevocationList,
+    RevocationReason,
     Signed,
     Voucher,
     parse,
@@ -34,6 +36,7 @@ from wallet_core.messages.deposit import MAX_BATCH_SIZE
 from wallet_core.purse import spend
 from wallet_core.purse.control import begin_pin_check, pin_verified
 from wallet_core.purse.state import Lifecycle, PurseState
+from wallet_core.suites import Suite
 
 PIN = "246810"
 LOADED = 50_000  # fen
@@ -168,6 +171,9 @@ class FakeCard:
         if pin != PIN:
             raise CardError(0x63C0 | self.state.pin_tries)
         self.state, self.verified = pin_verified(self.state), True
+
+    def resend(self, request_hash: bytes) -> bytes:
+        return spend.resend(self.state, request_hash=request_hash)[0]
 
     def close(self) -> None:
         self.verified = False
@@ -310,6 +316,14 @@ class Operator:
             refusal_statuses=(RefusalStatus.RECORDED,) * len(batch.refusals),
         )
         return Signed.sign(answer, self.party.key).to_bytes()
+
+
+def revocation_list(
+    entries: Mapping[bytes, RevocationReason], serial: int = 1, by: Party = OPERATOR
+) -> Signed[RevocationList]:
+    """An operator's list of those who may not be asked for anything new."""
+    message = RevocationList(suite=Suite.ES256, operator=by.id, serial=serial, at=NOW, entries=entries)
+    return Signed.sign(message, by.key)
 
 
 def resigned(answer: bytes, signer: Party, **changes: object) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -32,6 +32,13 @@ class OperatorServer:
         self.codes: dict[str, bytes] = {}  # code → the certification request that used it
         self.open_codes = {"ONE-TIME-CODE"}
         self.faults: list[str | Reply | None] = []
+        self.get_faults: list[str | Reply | None] = []  # the same for each GET
+        self.revocations: bytes | None = None
+        self.operators = [OPERATOR.certificate.to_bytes()]
+        self.evidence: dict[bytes, int] = {}  # message → how often it came
+        self.evidence_status = "recorded"
+        self.report: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        self.succeeded: dict[str, str] = {}  # till → the one that it succeeds
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.answered = 0
         self.closing = threading.Event()
@@ -41,6 +48,9 @@ class OperatorServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                outer.handle(self)
+
+            def do_GET(self) -> None:
                 outer.handle(self)
 
             def log_message(self, *_: object) -> None:
@@ -61,8 +71,11 @@ class OperatorServer:
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         with self._lock:
-            self.posts.append((handler.path, dict(handler.headers), body))
-            fault = self.faults.pop(0) if self.faults else None
+            if handler.command == "POST":
+                self.posts.append((handler.path, dict(handler.headers), body))
+                fault = self.faults.pop(0) if self.faults else None
+            else:
+                fault = self.get_faults.pop(0) if self.get_faults else None
             if fault in ("drop", "silent", "500", "problem", "long") or isinstance(fault, tuple):
                 reply = None
             else:
@@ -110,6 +123,18 @@ class OperatorServer:
             return 200, COSE, answer
         if path == "/v1/tills":
             return self._enrol(json.loads(body))
+        if path == "/v1/revocations" and self.revocations is not None:
+            return 200, COSE, self.revocations
+        if path == "/v1/trust":
+            trust = {"authority": AUTHORITY.certificate.to_bytes().hex(), "production": False}
+            return self._json(trust | {"operators": [one.hex() for one in self.operators]})
+        if path == "/v1/evidence":
+            messages = [bytes.fromhex(one) for one in json.loads(body)["messages"]]
+            for message in messages:
+                self.evidence[message] = self.evidence.get(message, 0) + 1
+            return self._json({"statuses": [self.evidence_status] * len(messages)})
+        if path == "/v1/reports" and self.report is not None:
+            return self._json(self.report(json.loads(body)))
         return self._problem(404, "not-found")
 
     def _enrol(self, asked: dict[str, Any]) -> Reply:
@@ -119,6 +144,9 @@ class OperatorServer:
         if code not in self.open_codes:
             return self._problem(404, "not-found")
         self.codes[code] = request
+        own_id = parse(CertificationRequest, request).message.key.thumbprint.hex()
+        if "succeeds" in asked:
+            self.succeeded[own_id] = asked["succeeds"]
         subject = parse(CertificationRequest, request).message
         certificate = certify(key("operator"), _Public(subject), CertificateClass.TILL)  # type: ignore[arg-type]
         document = {
@@ -129,6 +157,10 @@ class OperatorServer:
             "merchant": "m-1",
             "merchant_name": "Luohu Tea House",
         }
+        return self._json(document)
+
+    @staticmethod
+    def _json(document: dict[str, Any]) -> Reply:
         return 200, "application/json", json.dumps(document).encode()
 
     @staticmethod

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hardware.driver import HardWallet
@@ -21,15 +23,14 @@ from merchant_pos.cli import CRASH_VARIABLE
 from merchant_pos.identity import JOURNAL_FILE, load_identity
 from merchant_pos.journal import Journal
 from merchant_pos.sales import Sale
-from support.cards import World
-from support.keys import AUTHORITY, OPERATOR, OPERATOR_PURSE, TILL
-from support.samples import POLICY
+from merchant_pos.transfers import Transfer
+from support.keys import OPERATOR_PURSE
+from support.sam_till import SAM_POLICY, WORLD
 from support.till import LOADED, PIN, save_identity
 from support.till_zygote import Zygote
 from wallet_core.messages import Voucher, parse
 
 ECNY = Path(sys.executable).with_name("ecny")
-WORLD = World("till", AUTHORITY, OPERATOR, OPERATOR_PURSE, TILL, POLICY)
 KILLED = -signal.SIGKILL
 
 
@@ -103,6 +104,32 @@ class TillProcess:
             raise AssertionError("the card's vouchers and its balance disagree")
         return found
 
+    # With the merchant's SAM in a second reader ----------------------------------------------------------------------
+
+    def add_sam(self) -> None:
+        """An empty SAM in `sam/`; name it with `sam_reader`."""
+        make_card(self.data / "sam", 100, profile="merchant-sam", load=0, policy=SAM_POLICY)
+
+    @property
+    def sam_reader(self) -> tuple[str, str]:
+        return "--sam", f"emulator:{self.data / 'sam'}"
+
+    def transfers(self) -> list[Transfer]:
+        identity = load_identity(self.data / "till")
+        journal = Journal(self.data / "till" / JOURNAL_FILE, till=identity.id, now_ms=lambda: 0)
+        try:
+            return journal.transfers()
+        finally:
+            journal.close()
+
+    def held_by(self, name: str) -> tuple[int, int]:
+        """Of the purse in `name`/: its balance (fen), and how many of its Requests are open."""
+        wallet = open_wallet(self.data / name)
+        try:
+            return wallet.select().balance, len(wallet.open_requests())
+        finally:
+            wallet.close()
+
     def harm(self) -> dict[str, int]:
         """What must stay 0 once every sale is finished. lost: debits of the card that no paid sale of the till answers;
         doubled: sales that are paid without a debit of their own and of their amount."""
@@ -113,9 +140,17 @@ class TillProcess:
         return {"lost": len(lost), "doubled": len(doubled)}
 
 
-def make_card(directory: Path, number: int) -> bytes:
-    """A personalised and loaded hk-visitor card of support.keys' operator; its id."""
-    create_card(directory, PROFILES["hk-visitor"], number.to_bytes(8, "big"), number)
+def make_card(
+    directory: Path,
+    number: int,
+    *,
+    profile: str = "hk-visitor",
+    load: int = LOADED,
+    policy: Mapping[str, Any] = MappingProxyType({}),
+) -> bytes:
+    """A personalised card of support.keys' operator, with `load` fen on it and `policy` changes; its id."""
+    create_card(directory, PROFILES[profile], number.to_bytes(8, "big"), number)
+    changes = {"purse_class": PROFILES[profile].subject_class} | dict(policy)
     wallet = open_wallet(directory)
     try:
         wallet.select()
@@ -123,11 +158,12 @@ def make_card(directory: Path, number: int) -> bytes:
             wallet,
             lambda serial: transport_keys(TEST_BATCH_KEY, serial, production=False),
             WORLD.digest("challenge")[:8],
-            lambda serial, request: WORLD.papers(serial, request),
+            lambda serial, request: WORLD.papers(serial, request, **changes),
             PIN,
         )
-        request = wallet.request(OPERATOR_PURSE.id, 1, number, LOADED, WORLD.digest("load"))
-        wallet.collect(*WORLD.voucher_for(request))
+        if load:
+            request = wallet.request(OPERATOR_PURSE.id, 1, number, load, WORLD.digest("load"))
+            wallet.collect(*WORLD.voucher_for(request))
         return wallet.select().purse_id
     finally:
         wallet.close()
