@@ -169,6 +169,8 @@ def report_text(done: Reported) -> str:
         f"card {short(done.after.purse)} is online, balance {fen(facts['balance'])}",
         f"  payments waiting for their outcome {facts['pending']}, vouchers handed in {facts['vouchers']}",
     ]
+    if done.pending and not done.with_pin:
+        lines.append("  what a till has refused comes back at that till, or here with --pin-file")
     if facts["returned"]:
         lines.append(f"  came back: {fen(facts['returned'])}")
     if done.void:

@@ -24,8 +24,8 @@ ROUNDS: Final = 3
 class Reported:
     """`before`, `after`: the purse's own reports; `orders`: reversals carried out; `void`: those that came too late.
 
-    `vouchers`: how many were handed in; `granted`: False for a blocked purse whose policy is older than the grant
-    wants: it takes none any more, and is refunded instead.
+    `vouchers`: how many were handed in, all of them if `with_pin`; `granted`: False for a blocked purse whose policy is
+    older than the grant wants: it takes none any more, and is refunded instead.
     """
 
     before: Report
@@ -33,6 +33,7 @@ class Reported:
     orders: int
     void: int
     vouchers: int
+    with_pin: bool
     granted: bool
 
     @property
@@ -44,8 +45,9 @@ class Reported:
 def report_purse(wallet: HardWallet, server: OperatorClient, pin: str | None = None) -> Reported:
     """Bring the purse online; run it again after any error, and nothing is done twice.
 
-    With the holder's `pin` every voucher is handed in; without it those that the operator asks for: vouchers to tills
-    that it has declared dead. Raises PurseRefusal, CardError, TransportError, SettlementError.
+    With the holder's `pin` every voucher is handed in: the operator learns what each slot is for, and gives back what
+    a till has refused. Without it only vouchers to tills that it has declared dead are. Raises PurseRefusal, CardError,
+    TransportError, SettlementError.
     """
     wallet.select()
     first = last = _report(wallet)
@@ -66,7 +68,7 @@ def report_purse(wallet: HardWallet, server: OperatorClient, pin: str | None = N
         last = _report(wallet)
         if not reversed_now:
             break
-    return Reported(first.message, last.message, orders, void, len(vouchers), granted)
+    return Reported(first.message, last.message, orders, void, len(vouchers), pin is not None, granted)
 
 
 @dataclass(frozen=True, slots=True)

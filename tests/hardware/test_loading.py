@@ -14,7 +14,7 @@ from hardware.emulator.faults import FaultPlan, Tear
 from hardware.loading import Intents, load_card
 from hardware.operator_client import LoadOrder, OperatorClient
 from support.card_desk import AMOUNT, URL, Desk
-from support.cards import blank_card, make_world, refused
+from support.cards import blank_card, make_world, refused, signed_grant
 from wallet_core.errors import (
     ConfigurationError,
     EcnyError,
@@ -24,8 +24,7 @@ from wallet_core.errors import (
     ServerUnreachableError,
     SettlementError,
 )
-from wallet_core.messages import Grant, Report, Request, Signed, parse
-from wallet_core.messages.ending import pack_closed, pack_outcomes
+from wallet_core.messages import Request, parse
 
 
 @pytest.fixture
@@ -212,28 +211,10 @@ def test_a_paid_load_that_the_card_has_forgotten_is_left_to_the_operator(desk: D
     interrupted_elsewhere(desk, AMOUNT)
     [asked] = desk.wallet.open_requests()
     desk.wallet.refuse(parse(Request, asked).hash)
-    desk.wallet.grant(operator_grant(desk))
+    desk.wallet.grant(signed_grant(desk.bank.world.operator, desk.wallet.report()))
     done = load_card(desk.wallet, desk.server, desk.intents, 1_000)
     assert (done.own, done.returned, done.stuck, done.after.balance) == (True, 0, 1, 1_000)
     assert "ask the operator" in load_text(done, 1_000)
-
-
-def operator_grant(desk: Desk) -> bytes:
-    """A grant of the card's operator that closes its final entries, made without its books."""
-    told = parse(Report, desk.wallet.report())
-    grant = Grant(
-        suite=told.message.suite,
-        purse=told.message.purse,
-        epoch=told.message.epoch,
-        n_acked=1,
-        policy_version=1,
-        out_acked=0,
-        in_acked=0,
-        outcomes=pack_outcomes(()),
-        closed=pack_closed(line.k for line in told.message.entry_lines),
-        report_hash=told.hash,
-    )
-    return Signed.sign(grant, desk.bank.world.operator).to_bytes()
 
 
 def test_more_than_the_card_may_hold_is_refused_and_forgotten(desk: Desk) -> None:

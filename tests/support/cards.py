@@ -192,23 +192,28 @@ class World:
 
     def grant_for(self, report: bytes, collected: Iterable[int] = (), **changes: Any) -> bytes:
         """The operator's signed Grant: all that the report shows is in its books, and these n are collected."""
-        told = parse(Report, report)
-        message = told.message
-        final = {line.n: line.state for line in message.slot_lines if line.state != SlotState.PENDING}
-        outcomes = {**final, **dict.fromkeys(collected, int(SlotState.COLLECTED))}
-        grant = Grant(
-            suite=message.suite,
-            purse=message.purse,
-            epoch=message.epoch,
-            n_acked=message.next_n,
-            policy_version=message.policy_version,
-            out_acked=message.total_out,
-            in_acked=message.total_in,
-            outcomes=pack_outcomes(Outcome(n, state) for n, state in sorted(outcomes.items())),
-            closed=pack_closed(line.k for line in message.entry_lines if line.state != EntryState.OPEN),
-            report_hash=told.hash,
-        )
-        return Signed.sign(replace(grant, **changes), self.operator.key).to_bytes()
+        return signed_grant(self.operator.key, report, collected, **changes)
+
+
+def signed_grant(operator: SoftwareKey, report: bytes, collected: Iterable[int] = (), **changes: Any) -> bytes:
+    """As `World.grant_for`, by any operator."""
+    told = parse(Report, report)
+    message = told.message
+    final = {line.n: line.state for line in message.slot_lines if line.state != SlotState.PENDING}
+    outcomes = {**final, **dict.fromkeys(collected, int(SlotState.COLLECTED))}
+    grant = Grant(
+        suite=message.suite,
+        purse=message.purse,
+        epoch=message.epoch,
+        n_acked=message.next_n,
+        policy_version=message.policy_version,
+        out_acked=message.total_out,
+        in_acked=message.total_in,
+        outcomes=pack_outcomes(Outcome(n, state) for n, state in sorted(outcomes.items())),
+        closed=pack_closed(line.k for line in message.entry_lines if line.state != EntryState.OPEN),
+        report_hash=told.hash,
+    )
+    return Signed.sign(replace(grant, **changes), operator).to_bytes()
 
 
 def make_world(seed: str = "world") -> World:
