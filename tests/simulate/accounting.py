@@ -19,8 +19,7 @@ from server.ledger.accounts import AccountKind
 from server.storage.protocol import Reader
 from server.storage.records import VoucherState
 from simulate.cards import Card
-from wallet_core.messages import Voucher, parse
-from wallet_core.purse.state import EntryState, PurseState, SlotState
+from wallet_core.purse.state import EntryState, SlotState
 
 Reading = Callable[[], AbstractContextManager[Reader]]
 
@@ -110,9 +109,9 @@ class Accountant:
         state = card.state()
         holding.balance = state.balance
         holding.pending = {
-            n: (voucher_hash, amount)
-            for n, voucher_hash, amount in pending_vouchers(state)
-            if (card.id, n) not in self._settled
+            slot.n: (slot.voucher_hash, slot.amount)
+            for slot in state.slots
+            if slot.state is SlotState.PENDING and (card.id, slot.n) not in self._settled
         }
         holding.collected = frozenset(
             entry.voucher_hash for entry in state.table if entry.state is EntryState.COLLECTED
@@ -136,13 +135,3 @@ class Accountant:
 def _in_flight(tx: Reader, purse: bytes, holding: _Holding) -> int:
     loads = tx.pending_loads(purse)
     return sum(load.amount for load in loads if load.voucher_hash not in holding.collected)
-
-
-def pending_vouchers(state: PurseState) -> list[tuple[int, bytes, int]]:
-    """(n, H(Voucher), fen) of each slot that is PENDING."""
-    found = []
-    for slot in state.slots:
-        if slot.state is SlotState.PENDING:
-            voucher = parse(Voucher, slot.voucher).message
-            found.append((slot.n, voucher.hash, voucher.amount))
-    return found

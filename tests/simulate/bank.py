@@ -118,7 +118,8 @@ class Operator:
 
     def deliver(self, call: Call) -> Reply:
         """One call; raises httpx.ReadError when the server dies over it, and starts it again."""
-        self._die_at = self._weather.step(self._rng, self._weather.chances.server_dies, SERVER_STEPS)
+        steps = SERVER_STEPS.get(call.path.split("/")[2], ())
+        self._die_at = self._weather.step(self._rng, self._weather.chances.server_dies, steps)
         request = httpx.Request(call.method, ADDRESS + call.path, headers=dict(call.headers), content=call.body)
         try:
             response = self._wsgi.handle_request(request)

@@ -15,18 +15,27 @@ from hardware.emulator.flash import Outcome, Power
 
 PAYING: Final = ("PAY", "PAY", "PAY", "GET RESPONSE", "SELECT", "VERIFY")
 LOADING: Final = ("REQUEST", "COLLECT", "COLLECT", "GET RESPONSE", "REFUSE")
-REPORTING: Final = ("REPORT", "GRANT", "REVERSE", "STORE DATA")
+REPORTING: Final = ("VERIFY", "REPORT", "REVERSE", "GRANT", "GRANT", "GET RESPONSE")
 _PAY_CELLS: Final = 10  # a payment programs 8 cells: a draw beyond them is a tap without a fault
 _START_CELLS: Final = 11  # a recovery programs 10
 
 TAP_STEPS: Final = ("before-asked", "asked", "answered", "verified", "paid", "shown", "unknown", "refused")
 SYNC_STEPS: Final = ("before-frozen", "frozen", "before-sent", "answered", "verified", "settled")
-SERVER_STEPS: Final = (
-    *("deposit.received", "deposit.verified", "deposit.begun", "deposit.decided", "deposit.written"),
-    *("deposit.committed", "deposit.committed"),
-    *("load.begin-written", "load.begin-committed", "load.pay-written", "load.pay-committed", "load.pay-signed"),
-    *("load.receipt-written", "load.receipt-committed"),
-)
+SERVER_STEPS: Final = {
+    "deposits": tuple(
+        f"deposit.{step}" for step in ("received", "verified", "begun", "decided", "written", "committed", "committed")
+    ),
+    "loads": (
+        "load.begin-written",
+        "load.begin-committed",
+        "load.pay-written",
+        "load.pay-committed",
+        "load.pay-signed",
+    ),
+    "receipts": ("load.receipt-written", "load.receipt-committed"),
+    "reports": ("report.written", "report.committed"),
+}
+"""By the word behind /v1/: where a server may die over such a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class Chances:
     message_twice: float = 0.03
     message_late: float = 0.03
     answer_halved: float = 0.02
-    server_dies: float = 0.04
+    server_dies: float = 0.02
     walks_away: float = 0.15
     wrong_pin: float = 0.05
     other_card: float = 0.05
@@ -51,6 +60,7 @@ class Chances:
     stranger: float = 0.02
     cloned: float = 0.03
     minting: float = 0.03
+    old_grant: float = 0.2
     till_offline: float = 0.1
     till_restored: float = 0.02
 
@@ -95,4 +105,4 @@ class Weather:
 
     def step(self, rng: Random, chance: float, steps: tuple[str, ...]) -> str:
         """The step at which a process dies; empty: it lives."""
-        return rng.choice(steps) if rng.random() < chance else ""
+        return rng.choice(steps) if steps and rng.random() < chance else ""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from typing import Final
 
+from hardware.driver import HardWallet
 from hardware.loading import Intents, load_card
 from hardware.operator_client import OperatorClient
 from hardware.personalisation import CardPapers
@@ -16,10 +20,14 @@ from wallet_core.errors import (
     CardError,
     CodecError,
     PurseRefusal,
+    Refused,
     SettlementError,
     TransportError,
     VerificationError,
 )
+
+_ROUNDS: Final = 3  # of a report: orders change what the next one says
+_REMEMBERED: Final = 50  # grants
 
 Failure = CardError | CodecError | PurseRefusal | SettlementError | TransportError | VerificationError
 
@@ -32,6 +40,7 @@ class Desk:
         self.wire = wire
         self._streams = streams
         self._keys = streams.entropy("idempotency")
+        self._grants: list[bytes] = []
         directory.mkdir()
         self.intents = Intents(directory, lambda: self._keys(16).hex())
 
@@ -50,13 +59,71 @@ class Desk:
 
     def load(self, card: Card, amount: int, fault: CardFault = NO_FAULT) -> Failure | None:
         """Load `amount` fen, or finish the load that is under way; what went wrong, None when all is done."""
+        begun = self.intents.open(card.id)
+
+        def work(wallet: HardWallet) -> None:
+            load_card(wallet, self.client, self.intents, begun.amount if begun else amount)
+
+        return _with(card, fault, work)
+
+    def report(self, card: Card, fault: CardFault = NO_FAULT, *, rng: Random | None = None) -> Failure | None:
+        """Bring the card online: its Report to the operator, reversal orders and grant back into it.
+
+        With `rng` a relay in the line hands in an old grant as well, now and then: of this card or of another.
+        """
+
+        def work(wallet: HardWallet) -> None:
+            vouchers = self._vouchers(wallet, card)
+            for _ in range(_ROUNDS):
+                answered = self.client.report(wallet.report(), vouchers=vouchers)
+                if answered.policy is not None:
+                    wallet.store_policy(answered.policy)
+                for order in answered.orders:
+                    _carry_out(wallet, order)
+                wallet.grant(answered.grant)
+                self._grants.append(answered.grant)
+                if not answered.orders:
+                    break
+            if rng is not None:
+                self._replay(wallet, rng)
+
+        failure = _with(card, fault, work)
+        del self._grants[:-_REMEMBERED]
+        return failure
+
+    @staticmethod
+    def _vouchers(wallet: HardWallet, card: Card) -> tuple[bytes, ...]:
+        """All that the slots hold, as the holder shows them with the PIN; without a PIN the report goes alone."""
+        if not wallet.select().pin_tries:
+            return ()
+        wallet.verify_pin(card.pin)
+        return wallet.vouchers()
+
+    def _replay(self, wallet: HardWallet, rng: Random) -> None:
+        """An old grant is harmless, and one of another card is none."""
         try:
-            begun = self.intents.open(card.id)
-            wallet = card.tap(fault)
-            try:
-                load_card(wallet, self.client, self.intents, begun.amount if begun else amount)
-            finally:
-                wallet.close()
-        except (CardError, CodecError, PurseRefusal, SettlementError, TransportError, VerificationError) as failure:
-            return failure
-        return None
+            wallet.grant(rng.choice(self._grants))
+        except PurseRefusal:
+            return
+
+
+def _with(card: Card, fault: CardFault, work: Callable[[HardWallet], None]) -> Failure | None:
+    """One tap at the desk; what went wrong in it."""
+    try:
+        wallet = card.tap(fault)
+        try:
+            work(wallet)
+        finally:
+            wallet.close()
+    except (CardError, CodecError, PurseRefusal, SettlementError, TransportError, VerificationError) as failure:
+        return failure
+    return None
+
+
+def _carry_out(wallet: HardWallet, order: bytes) -> None:
+    """An order whose slot has its outcome already has nothing left to do."""
+    try:
+        wallet.reverse(order)
+    except PurseRefusal as refusal:
+        if refusal.reason not in (Refused.NOT_FOUND, Refused.OUTCOME_FINAL):
+            raise

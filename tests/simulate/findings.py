@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
+from server.storage.protocol import Reader
+from server.storage.records import BatchRecord, batch_key
 from simulate.truth import DOUBLE_SPEND, OVERSPEND, TWO_OUTCOMES, Fraud, counter
+from wallet_core import fraud
 from wallet_core.certificates import Certificate
-from wallet_core.errors import EcnyError
+from wallet_core.errors import CodecError, EcnyError
 from wallet_core.messages import (
     DepositAnswer,
     DepositBatch,
     DepositStatus,
     Refusal,
     RefusalStatus,
+    Report,
+    Signed,
     Voucher,
     parse,
 )
 from wallet_core.messages.deposit import MAX_ANSWER_SIZE, MAX_BATCH_SIZE
 from wallet_core.trust import TrustStore
 
-_EVIDENCE = (
-    "SELECT p.certificate, e.epoch, e.n, e.first, e.second FROM evidence e JOIN purse p ON p.number = e.payer "
-    "ORDER BY e.payer, e.epoch, e.n"
-)
-_REVIEW = "SELECT DISTINCT p.id FROM voucher v JOIN purse p ON p.number = v.payer WHERE v.state = ?"
-_BATCHES = "SELECT raw, answer FROM batch ORDER BY key"
 
+def findings(tx: Reader, trust: TrustStore, tills: Iterable[bytes]) -> frozenset[Fraud]:
+    """Every fraud that the books show; `tills`: ids of all that deposit.
 
-def findings(database: Path, trust: TrustStore) -> frozenset[Fraud]:
-    """Every fraud that the server's database shows. Evidence that does not verify is not counted."""
+    A proof of double-spending counts if anybody could check it, with the authority's certificate and nothing else.
+    """
     found: set[Fraud] = set()
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as books:
-        for certificate, epoch, n, first, second in books.execute(_EVIDENCE):
-            card = trust.verify(Certificate.from_bytes(certificate), now=None)
-            if _is_proof(card, epoch, n, first, second):
-                found.add(Fraud(DOUBLE_SPEND, card.subject, counter(epoch, n)))
-                found.add(Fraud(OVERSPEND, card.subject, b""))  # two debits for one: more than it can have
-        for (purse,) in books.execute(_REVIEW, (DepositStatus.REVIEW.value,)):
-            found.add(Fraud(OVERSPEND, purse, b""))
-        for raw, answer in books.execute(_BATCHES):
-            found |= _two_outcomes(raw, answer)
+    for record in tx.evidence():
+        certificates = (Certificate.from_bytes(record.certificate), *trust.operators)
+        if _convicts((record.first, record.second), certificates, trust, record.payer):
+            found.add(Fraud(DOUBLE_SPEND, record.payer, counter(record.epoch, record.n)))
+    for spending in tx.spending():
+        if spending.overspent > 0:
+            found.add(Fraud(OVERSPEND, spending.payer, b""))
+    for till in tills:
+        for batch in _batches(tx, till):
+            found |= _two_outcomes(batch.raw, batch.answer)
     return frozenset(found)
 
 
-def _is_proof(card: Certificate, epoch: int, n: int, first: bytes, second: bytes) -> bool:
-    """Two vouchers with one counter and different payloads, both signed by the card."""
+def losses_beyond(tx: Reader, broken: Iterable[bytes], cap: int, loss: int) -> list[str]:
+    """Losses of the operator that its policy does not allow: of an honest card, or above the cap of a broken one."""
+    found, borne, known = [], 0, set(broken)
+    for spending in tx.spending():
+        borne += spending.lost
+        if spending.lost and spending.payer not in known:
+            found.append(f"the operator bears {spending.lost} fen of honest card {spending.payer.hex()}")
+        elif spending.lost > cap:
+            found.append(f"the operator bears {spending.lost} fen of one broken card, and {cap} at most were said")
+    if borne != loss:
+        found.append(f"the operator has lost {loss} fen, and {borne} of them are explained")
+    return found
+
+
+def _batches(tx: Reader, till_id: bytes) -> Iterator[BatchRecord]:
+    till = tx.till(till_id)
+    if till is None:
+        return
+    for number in range(1, till.last_number + 1):
+        batch = tx.batch(batch_key(till.number, number))
+        if batch is not None:
+            yield batch
+
+
+def _convicts(raw: tuple[bytes, ...], certificates: tuple[Certificate, ...], trust: TrustStore, suspect: bytes) -> bool:
     try:
-        one, other = (parse(Voucher, raw).verify(card.key) for raw in (first, second))
+        proof = fraud.make([_statement(one) for one in raw], certificates)
+        return fraud.check(fraud.FraudProof.from_bytes(proof.to_bytes()), trust).id == suspect
     except EcnyError:
         return False
-    same = all((v.payer, v.epoch, v.n) == (card.subject, epoch, n) for v in (one, other))
-    return same and one.hash != other.hash
+
+
+def _statement(raw: bytes) -> Signed[Voucher] | Signed[Report]:
+    try:
+        return parse(Voucher, raw)
+    except CodecError:
+        return parse(Report, raw)
 
 
 def _two_outcomes(raw: bytes, answered: bytes) -> set[Fraud]:

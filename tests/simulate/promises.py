@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from merchant_pos.sales import Sale, SaleState
-from simulate.cards import Card
+from simulate.adversaries import CrookedTill
 from simulate.tills import Till
-from wallet_core.messages import DepositStatus, Voucher, parse
-from wallet_core.purse.state import SlotState
+from simulate.visitors import Visitor
+from wallet_core.messages import DepositStatus
+from wallet_core.purse.state import PurseState, SlotState
 
 # Why a voucher of a broken card may be turned down; honest merchants are never told anything else.
 OF_BROKEN_CARDS = frozenset({DepositStatus.EQUIVOCATION, DepositStatus.REVIEW})
 
 
-def broken_promises(honest: Iterable[Card], tills: Iterable[Till], broken: set[bytes]) -> list[str]:
-    """`tills`: the honest ones; `broken`: ids of cards with a broken secure element."""
-    sales: dict[bytes, Sale] = {}
+def broken_promises(visitors: Iterable[Visitor], tills: Sequence[Till], broken: set[bytes]) -> list[str]:
+    """`visitors`: the honest ones; `broken`: ids of cards with a broken secure element."""
     found: list[str] = []
-    set_back: set[bytes] = set()
     for till in tills:
-        if till.set_back:
-            set_back.add(till.id)
-        for sale in till.journal.sales():
-            sales[sale.request.hash] = sale
-            if not till.replaced:
+        if not till.replaced and not isinstance(till, CrookedTill):
+            for sale in till.journal.sales():
                 found += _of_merchant(sale, broken)
-    charged: Counter[str] = Counter()
-    for card in honest:
-        for slot in card.state().slots:
-            if slot.state is SlotState.FREE:
-                continue
-            voucher = parse(Voucher, slot.voucher).message
-            if (known := sales.get(slot.request_hash)) is not None:
-                charged[known.order] += known.state is not SaleState.REFUSED
-                if known.amount != voucher.amount:
-                    found.append(f"order {known.order} was charged {voucher.amount} fen, not {known.amount}")
-    found += [f"order {order} was charged {times} times" for order, times in charged.items() if times > 1]
-    return found
+    return found + _of_holders(visitors, tills)
 
 
 def uncredited(tills: Iterable[Till]) -> int:
-    """Fen that were PAID at these tills and rejected."""
-    sales = (sale for till in tills for sale in till.journal.sales())
+    """Fen that were PAID at honest tills and rejected."""
+    honest = (till for till in tills if not isinstance(till, CrookedTill))
+    sales = (sale for till in honest for sale in till.journal.sales())
     return sum(sale.amount for sale in sales if sale.state is SaleState.REJECTED)
 
 
@@ -57,3 +43,38 @@ def _of_merchant(sale: Sale, broken: set[bytes]) -> list[str]:
     if sale.request.payer in broken and status in OF_BROKEN_CARDS:
         return []
     return [f"order {sale.order} is PAID and rejected as {status.name}"]
+
+
+def _of_holders(visitors: Iterable[Visitor], tills: Sequence[Till]) -> list[str]:
+    """A holder pays for what was PAID and for nothing else; what was given up comes back to a card that goes online.
+
+    A dishonest till may give goods away, so there it can be less. A till that was set back has forgotten sales: of who
+    was there nothing can be said from its journal.
+    """
+    paid: dict[bytes, list[Sale]] = defaultdict(list)
+    for till in tills:
+        for sale in till.journal.sales():
+            if sale.state.is_paid:
+                paid[sale.request.payer].append(sale)
+    crooked = {till.id for till in tills if isinstance(till, CrookedTill)}
+    forgetful = {till.id for till in tills if till.set_back}
+    found = []
+    for visitor in visitors:
+        state, own = visitor.card.state(), paid[visitor.card.id]
+        if visitor.visited & forgetful:
+            continue
+        waits = _waits(state, {sale.request.hash for sale in own})
+        spent = state.total_out - state.total_reversed - waits
+        most = sum(sale.amount for sale in own)
+        least = sum(sale.amount for sale in own if sale.request.payee not in crooked)
+        if not least <= spent <= most:
+            found.append(f"{visitor.name} has paid {spent} fen for goods of {least} to {most}")
+        if waits and not visitor.lost and visitor.is_home:
+            found.append(f"{visitor.name} still waits for {waits} fen that were given up")
+    return found
+
+
+def _waits(state: PurseState, paid: set[bytes]) -> int:
+    """Fen debited for a Request that its till has given up, and not given back yet."""
+    pending = (slot for slot in state.slots if slot.state is SlotState.PENDING)
+    return sum(slot.amount for slot in pending if slot.request_hash not in paid)

@@ -12,7 +12,7 @@ from simulate.bank import DATABASE
 from simulate.cards import CityError
 from simulate.clock import MINUTE
 from simulate.district import District, Sample
-from simulate.findings import findings
+from simulate.findings import findings, losses_beyond
 from simulate.promises import broken_promises, uncredited
 from simulate.statehash import state_hash
 from simulate.tills import Till
@@ -40,6 +40,9 @@ class Judgement:
     samples: tuple[Sample, ...]
     deaths: tuple[int, int]
     merchants_loss: int
+    reversed: int
+    """Fen that came back to holders of honest cards."""
+    cards: int
 
     @property
     def difference(self) -> int:
@@ -61,6 +64,12 @@ def come_to_rest(district: District) -> None:
         _finish_sale(district, till)
     for till in list(district.tills):
         _settle(district, till)
+    for visitor in district.visitors:
+        if visitor.honest and not visitor.lost:
+            failure = district.desk.report(visitor.card)
+            visitor.is_home = failure is None
+            if failure is not None and visitor.card.flash.endurance is None:
+                district.unkept.append(f"the card of {visitor.name} cannot be brought online: {failure}")
     district.look()
 
 
@@ -111,13 +120,14 @@ def judge(district: District) -> Judgement:
     honest = district.honest_cards
     broken = district.truth.broken
     sums = district.accountant.count(honest, sorted(broken))
-    tills = [till for till in district.all_tills if not isinstance(till, CrookedTill)]
-    unkept = district.unkept + broken_promises(honest, tills, broken)
+    tills = district.all_tills
+    unkept = district.unkept + broken_promises([v for v in district.visitors if v.honest], tills, broken)
     unkept += district.operator.ledger().faults
-    if sums.loss and not broken:
-        unkept.append(f"the operator has lost {sums.loss} fen to nobody")
     frauds = district.truth.frauds()
-    found = findings(district.directory / DATABASE, district.operator.papers.keyring.trust())
+    with district.operator.parts.storage.reading() as tx:
+        found = findings(tx, district.operator.papers.keyring.trust(), [till.id for till in tills])
+        cap = district.operator.settings.ready_to_lose.review_cap
+        unkept += losses_beyond(tx, broken, cap, sums.loss)
     known = {fraud.party for fraud in frauds} | broken | district.truth.crooked
     deaths = (sum(till.deaths for till in district.all_tills), district.operator.deaths)
     merchants_loss = uncredited(tills)
@@ -136,4 +146,6 @@ def judge(district: District) -> Judgement:
         samples=tuple(district.samples),
         deaths=deaths,
         merchants_loss=merchants_loss,
+        reversed=sum(card.state().total_reversed for card in honest),
+        cards=len(district.visitors),
     )

@@ -69,9 +69,13 @@ def _draw(path: Path, verdict: Verdict, seed: str) -> None:
 
 def _tell(verdict: Verdict) -> None:
     tills, servers = (sum(one.deaths[i] for one in verdict.districts) for i in (0, 1))
-    print(f"struck: {tills} tills killed, {servers} servers killed; {len(verdict.districts)} districts")
+    cards, back = (sum(getattr(one, name) for one in verdict.districts) for name in ("cards", "reversed"))
+    print(
+        f"{len(verdict.districts)} districts, {cards} cards; tills were killed {tills} times, servers {servers} times"
+    )
+    print(f"given up and paid back to holders: {back} fen")
     loss = sum(one.merchants_loss for one in verdict.districts)
-    print(f"broken cards: {loss} fen of their vouchers are not credited, {_loss(verdict)} fen are the operators' loss")
+    print(f"of broken cards: {loss} fen not credited to merchants, {_loss(verdict)} fen paid by the operators")
     for promise in verdict.unkept[:_SHOWN]:
         print(f"NOT KEPT: {promise}")
     if len(verdict.unkept) > _SHOWN:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from hardware.driver import HardWallet
 from server.storage.sqlite_deposits import SqliteDeposits
 from simulate import run
 from simulate.accounting import Sums
@@ -79,6 +80,14 @@ def test_a_fraud_that_nobody_looks_for_is_missed(monkeypatch: pytest.MonkeyPatch
     verdict = play_all("seed", 200, workers=0, chances=replace(ROUGH, cloned=0.5, minting=0.0))
     assert verdict.difference == 0
     assert verdict.found < verdict.frauds
+    assert not verdict.well
+
+
+def test_an_order_that_is_not_carried_out_is_a_promise_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HardWallet, "reverse", lambda *_: None)
+    verdict = play_all("seed", 200, workers=0, chances=replace(CALM, card_torn=0.3, walks_away=1.0))
+    assert verdict.difference == 0
+    assert any("still waits for" in promise for promise in verdict.unkept)
     assert not verdict.well
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from merchant_pos.sales import Order
 from simulate.cards import Card
-from simulate.chances import LOADING, PAYING, Weather
+from simulate.chances import LOADING, PAYING, REPORTING, Weather
 from simulate.clock import HOUR, MINUTE, SECOND, Agenda
 from simulate.desk import Desk, Failure
 from simulate.tills import Served, Service, Till
@@ -23,10 +23,13 @@ from wallet_core.errors import PurseRefusal, Refused
 _GAP_MS: Final = 20 * MINUTE  # between two things that a visitor does, about
 _ONLINE_ONLY: Final = (Refused.SLOTS_FULL, Refused.OFFLINE_COUNT, Refused.OFFLINE_TOTAL)
 _POOR: Final = (Refused.INSUFFICIENT,)
-_SMALL, _LARGE, _LIMIT = (50, 6_000), (20_001, 45_000), 50_000  # fen
+_SMALL, _LARGE, _LIMIT = (50, 3_500), (20_001, 45_000), 50_000  # fen
 LOADS: Final = (20_000, 30_000, 50_000, 80_000)  # fen
-_MOST_LOADS = 4
+_MOST_LOADS: Final = 40
+_ONLINE: Final = 0.02  # of the acts: going online without need
+_STAY: Final = (5, 90)  # payments of a visitor, from and to
 PATIENCE: Final = 3  # failures of the same kind before a visitor gives up
+_WAIT_MS: Final = 4 * HOUR  # until tills may have brought what the card has paid them
 
 
 class Town(Protocol):
@@ -72,6 +75,8 @@ class Visitor:
         self.honest = True
         self.lost = False
         self.left = False
+        self.is_home = False
+        """The card has been online after everything had come to rest."""
         self.open_at: Till | None = None
         self.plan: Callable[[], None] = lambda: None
         self.payments = 0
@@ -80,7 +85,12 @@ class Visitor:
         self._orders = 0
         self._loads = 0
         self._wants_load = True
+        self._wants_report = False
         self._failures = 0
+        self._rest_ms = 0
+        self.visited: set[bytes] = set()
+        """Ids of tills."""
+        self._stay = rng.randint(*_STAY)
 
     def arrive(self) -> None:
         self._next(self._rng.randrange(_GAP_MS))
@@ -104,11 +114,16 @@ class Visitor:
         self.plan()
         if self._rng.random() < self._town.weather.chances.card_lost / 16:
             self.lose()
+        elif self.payments >= self._stay:
+            self._give_up()
+        elif self._wants_report or self._rng.random() < _ONLINE:
+            self._report()
         elif self._wants_load:
             self._load()
         else:
             self._shop()
-        self._next(self._pause())  # which is nothing, for one who has left
+        self._next(self._pause() + self._rest_ms)  # which is nothing, for one who has left
+        self._rest_ms = 0
 
     def lose(self) -> None:
         """The card lies in the street; what it holds is still there."""
@@ -140,10 +155,22 @@ class Visitor:
         elif isinstance(failure, PurseRefusal):
             self._wants_load = False
             self._loads += 1
-            if failure.reason is not Refused.BALANCE_LIMIT:
-                self._give_up()
+            self._wants_report = failure.reason is Refused.SLOTS_FULL
+            if failure.reason not in (Refused.BALANCE_LIMIT, Refused.SLOTS_FULL):
+                self._disappointed()
         else:
             self._disappointed()
+
+    def _report(self) -> None:
+        """At the operator's desk: limits count anew, and what is final makes room."""
+        weather = self._town.weather
+        relay = self._rng if self._rng.random() < weather.chances.old_grant else None
+        failure = self._town.desk.report(self.card, weather.card(self._rng, REPORTING), rng=relay)
+        if failure is None:
+            self._wants_report = False
+            if self.card.state().free_slot() is None:
+                self._rest_ms = _WAIT_MS  # nothing of it is settled yet
+        self._disappointed()  # a card that goes online again and again, and cannot pay, is of no use
 
     def _load_undisturbed(self, amount: int) -> Failure | None:
         """A broken card's inflow has to be known for certain: nothing goes wrong at the desk of the truth."""
@@ -181,6 +208,7 @@ class Visitor:
     def tap(self, till: Till) -> Service:
         """Hold the card to this till's reader."""
         self._orders += 1
+        self.visited.add(till.id)
         order = Order(self.amount(), f"{self.name}-{self._orders}")
         chances = self._town.weather.chances
         service = till.serve(
@@ -241,4 +269,4 @@ class Visitor:
 
     def full(self) -> None:
         """No free slot, or the offline limits are reached: the card wants its operator."""
-        self._give_up()
+        self._wants_report = True
