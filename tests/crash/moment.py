@@ -20,7 +20,7 @@ from server.storage.protocol import Reader
 from server.storage.records import batch_key
 from server.storage.sqlite import SqliteStorage
 from wallet_core.certificates import Certificate
-from wallet_core.errors import EcnyError
+from wallet_core.errors import EcnyError, WrongTypeError
 from wallet_core.messages import DepositAnswer, Voucher, parse
 from wallet_core.messages.deposit import MAX_ANSWER_SIZE
 
@@ -136,7 +136,10 @@ def _broken(tx: Reader, answers: list[tuple[str, bytes]]) -> list[str]:
     lost, vouchers, receipts = [], set[bytes](), 0
     for media, body in answers:
         if media == "application/cose":
-            answer = parse(DepositAnswer, body, max_size=MAX_ANSWER_SIZE).message
+            try:
+                answer = parse(DepositAnswer, body, max_size=MAX_ANSWER_SIZE).message
+            except WrongTypeError:
+                continue  # a list of revocations: signed afresh, it promises no row
             till = tx.till(answer.payee)
             batch = tx.batch(batch_key(till.number, answer.number)) if till is not None else None
             if batch is None or batch.answer != body:
