@@ -16,7 +16,8 @@ from server.installation import register_purse
 from server.keyring import ADDRESS, ADMIN_TOKEN, DATABASE, OPERATOR_REQUEST, load_keyring
 from server.ledger.report import LedgerReport, read_ledger
 from server.load.issuance import take_in
-from server.risk.cli import COMMANDS
+from server.reports.cli import close_request_command
+from server.risk.cli import COMMANDS, till_group
 from server.runner import crash_point, serve
 from server.settings import Settings, system_clock
 from server.storage.sqlite import SqliteStorage
@@ -166,6 +167,7 @@ def ledger_command(ctx: Context) -> None:
 
 for command in COMMANDS:
     server.add_command(command)
+till_group.add_command(close_request_command)
 
 
 def _ledger_text(report: LedgerReport) -> str:

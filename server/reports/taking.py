@@ -183,14 +183,3 @@ def parties_of(genuine: Genuine) -> set[bytes]:
     """Whose balances a message may move."""
     message = genuine.signed.message
     return {message.payee, genuine.signer}
-
-
-def collect_for_dead(tx: Writer, till: TillRecord, risk: RiskSettings, now: int) -> int:
-    """A till has been declared dead: what cards have reported of its sales is credited to its merchant, as far as it is
-    covered and not refused; how many vouchers are looked at."""
-    vouchers = tx.brought_for(till.id)
-    for brought in vouchers:
-        payer = tx.purse_by_number(brought.payer)
-        if payer is not None:
-            charging.collect_for_till(tx, parse(Voucher, brought.raw), payer, till, risk, now)
-    return len(vouchers)
