@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from hardware.cli_options import (
     amount_argument,
     batch_key_option,
     milliseconds,
+    parse_id,
     pin_option,
     reader_option,
     server_option,
@@ -25,7 +27,7 @@ from hardware.taps import tap
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from wallet_core.cli import Context, common_options, read_secret
 from wallet_core.errors import ConfigurationError, OutcomeUnknownError
-from wallet_core.ids import short
+from wallet_core.ids import ID_SIZE, short
 from wallet_core.money import fen
 from wallet_core.purse.state import Lifecycle
 
@@ -38,6 +40,8 @@ Step = Callable[[HardWallet, Callable[[bytes], StaticKeys], bytes], None]
 @token_option
 @pin_option
 @batch_key_option
+@click.option("--merchant", default="", metavar="ID", help="Of a merchant's SAM: whose it is.")
+@click.option("--replaces", default="", metavar="ID", help="The id of the lost or broken card whose place it takes.")
 @reader_option
 @wait_option
 @common_options
@@ -47,6 +51,8 @@ def personalise(
     token_file: Path,
     pin_file: Path,
     batch_key_file: Path | None,
+    merchant: str,
+    replaces: str,
     reader: str,
     wait_seconds: float,
 ) -> None:
@@ -56,8 +62,11 @@ def personalise(
 
     pin, token = read_secret(pin_file), read_secret(token_file)
     keys_for = _keys_for(batch_key_file)
+    old = parse_id(replaces, ID_SIZE, "--replaces") if replaces else b""
     with OperatorClient(url, token) as server, tap(reader, ctx.data, wait_ms=milliseconds(wait_seconds)) as wallet:
-        fci = run(wallet, keys_for, secrets.token_bytes(8), server.certify, pin)
+        fci = run(
+            wallet, keys_for, secrets.token_bytes(8), partial(server.certify, merchant=merchant, replaces=old), pin
+        )
         serial = wallet.serial()
     facts = {"purse": fci.purse_id.hex(), "serial": serial.hex(), "lifecycle": fci.lifecycle.name.lower()}
     ctx.emit(facts, f"card {short(fci.purse_id)} is active (serial {serial.hex()})")

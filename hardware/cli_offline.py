@@ -12,6 +12,7 @@ from hardware.card_views import report_facts, report_text, transfer_facts, trans
 from hardware.cli_options import (
     amount_argument,
     milliseconds,
+    parse_id,
     pin_file_option,
     reader_option,
     server_option,
@@ -19,7 +20,7 @@ from hardware.cli_options import (
 )
 from hardware.taps import tap
 from wallet_core.cli import Context, common_options, read_secret
-from wallet_core.errors import OutcomeUnknownError, UsageError
+from wallet_core.errors import OutcomeUnknownError
 from wallet_core.ids import HASH_SIZE
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def refuse(ctx: Context, request_hash: str | None, url: str, reader: str, wait_s
     from hardware.operator_client import OperatorClient
     from hardware.reporting import abandon
 
-    named = None if request_hash is None else _hash(request_hash)
+    named = None if request_hash is None else parse_id(request_hash, HASH_SIZE, "--request")
     with (
         OperatorClient(url) as server,
         tap(reader, ctx.data, wait_ms=milliseconds(wait_seconds)) as wallet,
@@ -107,11 +108,3 @@ def refuse(ctx: Context, request_hash: str | None, url: str, reader: str, wait_s
     lines = [f"refused {given_up[:8]}" if given_up else "no Request is open"]
     lines += [f"  Refusal handed in: {status}" for status in done.statuses]
     ctx.emit({"refused": given_up, "statuses": list(done.statuses)}, "\n".join(lines))
-
-
-def _hash(text: str) -> bytes:
-    with contextlib.suppress(ValueError):
-        value = bytes.fromhex(text)
-        if len(value) == HASH_SIZE:
-            return value
-    raise UsageError(f"H(Request) is written as {2 * HASH_SIZE} hexadecimal digits")

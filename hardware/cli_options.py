@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from wallet_core.errors import UsageError
 from wallet_core.money import MAX_MINOR_UNITS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,3 +51,14 @@ server_option = click.option(
 
 def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def parse_id(text: str, size: int, option: str) -> bytes:
+    """An id or hash of `size` bytes, as it is printed; raises UsageError."""
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != size:
+        raise UsageError(f"{option} is written as {2 * size} hexadecimal digits")
+    return value

@@ -95,11 +95,17 @@ class OperatorClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def certify(self, serial: bytes, certification_request: bytes) -> CardPapers:
-        """`POST /v1/cards`: the papers of the card with this serial number (8 bytes)."""
-        document = self._json(
-            "/v1/cards", {"serial": serial.hex(), "certification_request": certification_request.hex()}
-        )
+    def certify(
+        self, serial: bytes, certification_request: bytes, *, merchant: str = "", replaces: bytes = b""
+    ) -> CardPapers:
+        """`POST /v1/cards`: the papers of the card with this serial number (8 bytes).
+
+        `merchant`: whose purse it is (a SAM); `replaces`: id of the card whose value it is to have.
+        """
+        asked = {"serial": serial.hex(), "certification_request": certification_request.hex()}
+        asked |= {"merchant": merchant} if merchant else {}
+        asked |= {"replaces": replaces.hex()} if replaces else {}
+        document = self._json("/v1/cards", asked)
         return CardPapers(
             certificate=_octets(document, "certificate"),
             operator_certificate=_octets(document, "operator_certificate"),

@@ -2,96 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from structlog.testing import capture_logs
-from werkzeug.serving import make_server
 
-from hardware.cli import card
 from hardware.data_objects import AID
 from hardware.emulator import faults
 from hardware.emulator.card import ATR
 from hardware.emulator.faults import FaultPlan, Tear
 from hardware.taps import tap
-from server.app import create_app
-from support.cards import make_world
-from support.operator_world import TOKEN, Bank, World
+from support.card_shell import Shell, desk_shell
+from support.cards import PIN
 from wallet_core.errors import ExitCode, OutcomeUnknownError
 from wallet_core.messages import Voucher, parse
 
-PIN = "246810"
 SELECT = f"00A4040007{AID.hex()}00"
-
-
-class Shell:
-    """Runs `ecny card …` in one data directory, with a server behind it."""
-
-    def __init__(self, data: Path, url: str) -> None:
-        self.data, self.url = data, url
-        (data / "pin").write_text(f"{PIN}\n")
-        (data / "token").write_text(f"{TOKEN}\n")
-
-    def run(self, *words: str, code: int = 0, stdin: str | None = None) -> Result:
-        result = CliRunner().invoke(
-            card, [*words, "--data", str(self.data)], input=stdin, env={"ECNY_READER": "emulator", "ECNY_HOME": None}
-        )
-        assert result.exit_code == code, result.output
-        for secret in (PIN, TOKEN):
-            assert secret not in result.output
-        return result
-
-    def ask(self, *words: str) -> Any:
-        return json.loads(self.run(*words, "--json").stdout)
-
-    def failed(self, *words: str, code: int) -> Any:
-        """The error object of a command that fails."""
-        return json.loads(self.run(*words, "--json", code=code).stderr)
-
-    @property
-    def server(self) -> list[str]:
-        return ["--server", self.url, "--token-file", str(self.data / "token")]
-
-    @property
-    def pin(self) -> list[str]:
-        return ["--pin-file", str(self.data / "pin")]
-
-    def make_card(self, load: int = 0) -> None:
-        self.run("new", "--seed", "cli")
-        self.run("personalise", *self.server, *self.pin)
-        if load:
-            self.run("load", str(load), *self.server)
-
-    def pay(self, amount: int) -> bytes:
-        """What a till would do."""
-        with tap("emulator", self.data) as wallet:
-            return wallet.pay(make_world("cli").till_request(wallet.select(), amount).to_payload())
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    (tmp_path / "server").mkdir()
-    bank = Bank(World.make(tmp_path / "server"))
-    http = make_server("127.0.0.1", 0, create_app(bank.settings, bank.parts), threaded=False)
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        with capture_logs():  # the server's own, which go to its process's output elsewhere
-            yield Shell(tmp_path, f"http://127.0.0.1:{http.server_port}")
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
-        bank.parts.close()
+    with desk_shell(tmp_path) as made:
+        yield made
 
 
 def test_from_a_blank_card_to_a_loaded_one(shell: Shell) -> None:
@@ -128,12 +64,12 @@ def test_a_seed_makes_the_same_card(shell: Shell, tmp_path: Path) -> None:
     shell.make_card()
     other = tmp_path / "other"
     other.mkdir()
-    same = Shell(other, shell.url)
+    same = Shell(other, shell.url, shell.bank)
     same.run("new", "--seed", "cli")
     assert same.ask("info")["serial"] == shell.ask("info")["serial"]
     third = tmp_path / "third"
     third.mkdir()
-    assert Shell(third, shell.url).ask("new")["serial"] != shell.ask("info")["serial"]
+    assert Shell(third, shell.url, shell.bank).ask("new")["serial"] != shell.ask("info")["serial"]
 
 
 @pytest.mark.parametrize(
