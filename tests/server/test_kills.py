@@ -18,12 +18,14 @@ import pytest
 
 from server.ledger.report import LedgerReport
 from support import tally
-from support.keys import OPERATOR
+from support.enrolled import CARD, SAM, enrol, pays, pays_till
+from support.keys import OPERATOR, OPERATOR_PURSE
 from support.operator_world import TOKEN, CardDouble, Site
 from support.server_process import ServerProcess
 from support.tree import ROOT, modules
 from wallet_core.messages import DepositAnswer, DepositStatus, parse
 from wallet_core.messages.deposit import MAX_ANSWER_SIZE
+from wallet_core.purse.state import SlotState
 
 LEDGER_MD = (ROOT / "docs" / "spec" / "ledger.md").read_text(encoding="utf-8")
 OPERATOR_CALL = {"Authorization": f"Bearer {TOKEN}"}
@@ -44,6 +46,13 @@ LOAD_STEPS = [
     "load.pay-signed",
     "load.receipt-written",
     "load.receipt-committed",
+]
+ENDING_STEPS = ["evidence.written", "evidence.committed", "report.written", "report.committed"]
+UNLOAD_STEPS = [
+    "unload.begin-written",
+    "unload.begin-committed",
+    "unload.pay-written",
+    "unload.pay-committed",
 ]
 ISSUED, LOADED = 1_000_000, 90_000
 
@@ -82,9 +91,9 @@ class Shop:
             self.card = bank.card("visitor", LOADED)
             self.till = bank.till("t")
 
-    def server(self, crash_at: str, *, again: bool) -> ServerProcess:
-        """One that dies at `crash_at`, or at its second passing when an earlier call is sent `again` first."""
-        times = ":2" if crash_at and again else ""
+    def server(self, crash_at: str, *, passed: int) -> ServerProcess:
+        """One that dies at `crash_at`, after earlier calls that are sent again first have `passed` it so often."""
+        times = f":{passed + 1}" if crash_at else ""
         return ServerProcess(
             self.site.data, self.site.data / "server.log", crash_at=crash_at + times, arguments=("--workers", "0")
         )
@@ -104,7 +113,7 @@ def test_at_every_step_of_a_deposit(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     waiting, settled, harm = b"", 0, Harm()
     for crash_at in [*DEPOSIT_STEPS, ""]:
-        with shop.server(crash_at, again=bool(waiting)) as server:
+        with shop.server(crash_at, passed=int(bool(waiting))) as server:
             if waiting:
                 raw = send(server, waiting)
                 answer = parse(DepositAnswer, raw, max_size=MAX_ANSWER_SIZE).verify(OPERATOR.key.public)
@@ -126,7 +135,7 @@ def test_at_every_step_of_a_load(tmp_path: Path) -> None:
     waiting: Load | None = None
     collected, harm = 0, Harm()
     for number, crash_at in enumerate([*LOAD_STEPS, ""]):
-        with shop.server(crash_at, again=waiting is not None) as server:
+        with shop.server(crash_at, passed=int(waiting is not None)) as server:
             if waiting is not None:
                 waiting.run(server)
                 collected += 500
@@ -140,6 +149,83 @@ def test_at_every_step_of_a_load(tmp_path: Path) -> None:
     assert (books.cards, books.in_flight) == (LOADED + collected, 0)
     assert collected == 500 * len(LOAD_STEPS)
     harm.record(len(LOAD_STEPS))
+
+
+def test_at_every_step_of_evidence_and_of_a_report(tmp_path: Path) -> None:
+    """A payment to a merchant's purse, and one to a till that has refused it: told together, answered with an order."""
+    shop, harm = Shop(tmp_path), Harm()
+    with shop.site.bank() as bank:
+        card, sam = enrol(bank, "card", loaded=1_000), enrol(bank, "sam", SAM)
+    collected, orders, waiting = 0, list[str](), b""
+
+    def tell(server: ServerProcess) -> None:
+        messages = {"messages": [waiting.hex(), sam.collect(waiting, CARD).hex()]}
+        server.http.post("/v1/evidence", json=messages).raise_for_status()
+        stored = [slot.voucher.hex() for slot in card.state.slots if slot.voucher]
+        body = {"report": card.report().hex(), "vouchers": stored}
+        answer = server.http.post("/v1/reports", json=body).raise_for_status().json()
+        orders[:] = answer["orders"]
+        card.grant(bytes.fromhex(answer["grant"]))
+
+    for crash_at in [*ENDING_STEPS, ""]:
+        with shop.server(crash_at, passed=2 * bool(waiting)) as server:
+            if waiting:
+                tell(server)
+                collected += 10
+                assert len(orders) == 1
+                card.reverse(bytes.fromhex(orders[0]))
+                tell(server)
+                assert orders == []
+            if crash_at:
+                _, request_hash = pays_till(card, shop.till, 7)
+                send(server, shop.till.batch([], [shop.till.refusal(request_hash)]))
+                waiting = pays(card, sam, 10)
+                dies(server, functools.partial(tell, server))
+        books = shop.site.ledger()
+        found = books.facts()["card_shadows"][sam.id.hex()]
+        harm.look(books, acknowledged=collected, possible=collected + 10, found=found)
+    assert (books.wallets, books.in_flight, collected) == (0, 0, 10 * len(ENDING_STEPS))
+    assert card.state.balance == 1_000 - collected
+    assert books.facts()["card_shadows"][card.id.hex()] == 1_000 - collected
+    harm.record(len(ENDING_STEPS))
+
+
+def test_at_every_step_of_an_unload(tmp_path: Path) -> None:
+    shop, harm = Shop(tmp_path), Harm()
+    with shop.site.bank() as bank:
+        card = enrol(bank, "card", loaded=1_000)
+    paid, receipt = 0, b""
+
+    def unload(server: ServerProcess, key: str) -> bytes:
+        n = next((slot.n for slot in card.state.slots if slot.state is SlotState.PENDING), card.state.next_n)
+        asked = {"purse": card.id.hex(), "epoch": 1, "n": n, "amount": 10}
+        headers = {**OPERATOR_CALL, "Idempotency-Key": key}
+        begun = server.http.post("/v1/unloads", json=asked, headers=headers).raise_for_status().json()
+        voucher = card.pay(bytes.fromhex(begun["request"]), payee=OPERATOR_PURSE)
+        address = f"/v1/unloads/{begun['unload']}/voucher"
+        answer = server.http.post(address, content=voucher, headers=COSE).raise_for_status().json()
+        return bytes.fromhex(answer["receipt"])
+
+    passed = {
+        "unload.begin-written": 0,
+        "unload.begin-committed": 1,
+        "unload.pay-written": 2,
+        "unload.pay-committed": 2,
+    }
+    for number, crash_at in enumerate([*UNLOAD_STEPS, ""]):
+        with shop.server(crash_at, passed=passed.get(crash_at, 0)) as server:
+            if number:
+                receipt = unload(server, f"unload-{number - 1}")
+                assert unload(server, f"unload-{number - 1}") == receipt
+                card.acknowledge(receipt, OPERATOR_PURSE)
+                paid += 10
+            if crash_at:
+                dies(server, functools.partial(unload, server, f"unload-{number}"))
+        books = shop.site.ledger()
+        harm.look(books, acknowledged=paid, possible=paid + 10, found=books.redeemed)
+    assert (books.redeemed, card.state.balance) == (paid, 1_000 - paid)
+    assert paid == 10 * len(UNLOAD_STEPS)
+    harm.record(len(UNLOAD_STEPS))
 
 
 class Harm:
@@ -164,6 +250,7 @@ def test_these_are_all_the_steps() -> None:
         for path in modules("server").values()
         for step in re.findall(r'checkpoint\("([a-z.-]+)"\)', path.read_text(encoding="utf-8"))
     }
-    assert named == {*DEPOSIT_STEPS, *LOAD_STEPS}
-    listed = re.findall(r"^\| `((?:deposit|load)\.[a-z-]+)` \|", LEDGER_MD, re.MULTILINE)
-    assert listed == [*DEPOSIT_STEPS, *LOAD_STEPS]
+    listed = re.findall(r"^\| `([a-z]+\.[a-z-]+)` \|", LEDGER_MD, re.MULTILINE)
+    assert named == set(listed)
+    at_the_desk = [step for step in listed if step.partition(".")[0] in {"refund", "dead", "review"}]
+    assert listed == [*DEPOSIT_STEPS, *LOAD_STEPS, *ENDING_STEPS, *UNLOAD_STEPS, *at_the_desk]

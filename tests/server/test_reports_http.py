@@ -92,7 +92,7 @@ def test_a_report_is_answered_with_grant_orders_and_policy(bank: Bank, client: F
     assert parse(Grant, bytes.fromhex(answer["grant"])).message.purse == card.id
     (order,) = answer["orders"]
     assert parse(ReversalOrder, bytes.fromhex(order)).message.payer == card.id
-    full = {name: [] for name in ("vouchers", "receipts", "refusals", "certificates")}
+    full: dict[str, list[str]] = {name: [] for name in ("vouchers", "receipts", "refusals", "certificates")}
     assert client.post("/v1/reports", json={"report": card.report().hex(), **full}).get_json() == answer
 
 

@@ -162,7 +162,7 @@ class TestRefused:
     def test_a_request_that_no_purse_can_answer(self, bank: Bank, card: Purse) -> None:
         unloads = bank.parts.unloads
         for amount, n in ((0, 1), (-1, 1), (2**53, 1), (5, 0), (5, 2**32 - 1)):
-            assert problem(lambda a=amount, n=n: unloads.begin(b"k", card.id, 1, n, a, NOW)).problem == "limit"  # type: ignore[misc]
+            assert problem(lambda a=amount, n=n: unloads.begin(b"k", card.id, 1, n, a, NOW)).problem == "limit"
         assert problem(lambda: unloads.begin(b"k", b"\1" * 32, 1, 1, 5, NOW)).problem == "not-found"
         with pytest.raises(MismatchError):
             unloads.begin(b"k", card.id, 2, 1, 5, NOW)
