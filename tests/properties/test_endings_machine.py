@@ -519,7 +519,7 @@ class EndingsMachine(RuleBasedStateMachine):
 
 
 DRAWN = {
-    *("REQUEST", "REQUEST, payer verified", "PAY", "PAY, payee verified", "COLLECT", "REFUSE", "REVERSE", "GRANT"),
+    *("REQUEST", "REQUEST, payer verified", "PAY", "COLLECT", "REFUSE", "REVERSE", "GRANT"),
     *(
         "ACKNOWLEDGE",
         "ACKNOWLEDGE refusal",
@@ -529,7 +529,7 @@ DRAWN = {
         "GRANT again",
         "REPORT again",
     ),
-    *("PAY STALE", "COLLECT REQUEST_CLOSED", "REFUSE REQUEST_CLOSED", "ACKNOWLEDGE refusal NOT_FOUND"),
+    *("COLLECT REQUEST_CLOSED", "REFUSE REQUEST_CLOSED", "ACKNOWLEDGE refusal NOT_FOUND"),
     *("GRANT torn before", "PAY torn before", "PAY torn after", "astray grant WRONG_PURSE", "astray order WRONG_PURSE"),
 }
 PLAYED = {
@@ -543,7 +543,7 @@ PLAYED = {
         "REQUEST BALANCE_LIMIT",
         "REQUEST SLOTS_FULL",
     ),
-    *("astray voucher WRONG_PURSE", "astray receipt NOT_FOUND"),
+    *("astray voucher WRONG_PURSE", "astray receipt NOT_FOUND", "PAY, payee verified", "PAY STALE", "REFUSE again"),
 }
 
 
@@ -566,13 +566,15 @@ def play(machine: EndingsMachine) -> None:
     machine.ask(1, 500, True, None, True)
     machine.pay(0, False, None, True)  # 3,600 fen are paid: all that came back does not count
     machine.refuse(0, None, True)
+    machine.refuse(0, None, True)
     machine.goes_online(0, done, True)
+    machine.pay(3, False, None, True)  # its slot is free now
     machine.grant(0, None, True)
     for which in range(4):  # all that has ended is forgotten
         machine.acknowledge(which, None, True)
     machine.till_decides(0, False, None, True)
     machine.ask(1, 100, False, None, True)
-    machine.pay(0, False, None, True)
+    machine.pay(0, True, None, True)
     machine.collect(0, None, True)  # a card's value, and it was not asked as a card
     machine.refuse(0, None, True)
     machine.goes_online(1, None, True)
