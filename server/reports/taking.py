@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from server.load import outcomes
 from server.load.unloads import UnloadService
 from server.reports.reading import EvidenceStatus, Genuine
-from server.risk import charging, fraud
+from server.risk import charging, fraud, reviews
 from server.risk.settings import RiskSettings
 from server.risk.standing import status_of
 from server.settlement.archive import bytes_of
@@ -153,6 +153,7 @@ class Taking:
 
     def _two_outcomes(self, culprit: bytes, receipt: bytes, refusal: bytes, voucher: bytes, request: bytes) -> None:
         fraud.two_outcomes(self.tx, culprit, receipt, refusal, voucher, request, self.now)
+        reviews.reopen(self.tx, [culprit], self.risk, self.now)
 
     def _compare(self, brought: BroughtVoucher, payer: PurseRecord) -> None:
         """Another voucher with this counter, or a report that names one, is the other half of a proof (I8)."""
@@ -170,6 +171,7 @@ class Taking:
     def _equivocation(self, brought: BroughtVoucher, payer: PurseRecord, second: bytes, second_hash: bytes) -> None:
         epoch, n = brought.epoch, brought.n
         fraud.equivocation(self.tx, payer, epoch, n, brought.raw, second, second_hash, self.now)
+        reviews.reopen(self.tx, [payer.id], self.risk, self.now)
 
     def finish(self, parties: set[bytes]) -> None:
         """After everything: unloads of these purses that are covered now are paid out."""

@@ -137,7 +137,7 @@ def _take_in(
     losses.read([(payer.number, payer.card_account)])
     if reviews.credit(tx, losses, payer, record, now, kind=kind) is None:
         fraud.doubt(tx, payer.id, record.amount - losses.headroom(payer.number), risk, now)
-    losses.write()
+    reviews.finish(tx, losses, risk, now)
     if known and same is None:
         reviews.reopen(tx, [payer.id], risk, now)
     return find(tx, payer.number, message.epoch, message.n, voucher_hash) or record
@@ -160,11 +160,10 @@ def _give_back(
     books.post_what_moves(tx, kind, record.hash, entries, now=now)
     tx.set_state(record, VoucherState.REFUSED)
     losses.write()
-    if collected:  # what the payee has spent of it meanwhile, `loss` bears
-        losses = Losses(tx, risk)
-        losses.read([(payee.number, payee.card_account)])
-        reviews.rebalance(tx, losses, payee, now, withdrawn=True)
-        losses.write()
+    losses = Losses(tx, risk)
+    losses.read([(payee.number, payee.card_account)])
+    reviews.rebalance(tx, losses, payee, now, withdrawn=True)  # what the payee has spent of it, `loss` bears
+    losses.write()
     reviews.inflow_proved(tx, payer, risk, now)
 
 

@@ -52,12 +52,16 @@ class _Card:
 
 
 class Losses:
-    """The cards of one transaction. What it answers is to be posted by the caller, who then calls `write`."""
+    """The cards of one transaction. What it answers is to be posted by the caller, who then calls `write`.
+
+    `paid`: numbers of purses to which a charged voucher went: their inflow has risen, which the caller follows up.
+    """
 
     def __init__(self, tx: Writer, risk: RiskSettings) -> None:
         self._tx = tx
         self._risk = risk
         self._cards: dict[int, _Card] = {}
+        self.paid: list[int] = []
 
     def read(self, payers: Iterable[tuple[int, int]]) -> None:
         """Look up many at once: (purse number, card account)."""

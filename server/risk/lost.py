@@ -159,8 +159,9 @@ def charge_residual(
 ) -> None:
     """A voucher for a destroyed purse goes back to its payer, before an order may say so (rule 11).
 
-    Raises Problem `not-due` unless the payee is revoked (frozen, replaced) and its certificate's expiry and the grace
-    are over; again: no change.
+    Raises Problem `not-due` unless the payee is revoked (frozen, replaced), its certificate's expiry and the grace are
+    over, and what is left of its proved inflow covers the amount (else it has collected and spent this one); again: no
+    change.
     """
     if status_of(tx, payee.id) is PurseStatus.ACTIVE:
         raise Problem("not-due", "The payee is not revoked.", next_step="Freeze it first: ecny server card freeze")
@@ -170,4 +171,6 @@ def charge_residual(
     if record is None or record.payee_purse != payee.number:
         raise Problem("not-found", "There is no such voucher to this payee.")
     if record.state is VoucherState.OPEN:
+        if tx.headroom([payee.card_account])[payee.card_account] < record.amount:
+            raise Problem("not-due", "The payee's residual does not cover this voucher: it has spent the value.")
         charging.give_back_residual(tx, record, risk, now)

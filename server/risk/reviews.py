@@ -60,7 +60,7 @@ def inflow_proved(tx: Writer, purse: PurseRecord, risk: RiskSettings, now: int) 
         return 0
     losses = Losses(tx, risk)
     losses.read([(purse.number, purse.card_account)])
-    return _again(tx, losses, purse, now)
+    return _again(tx, losses, purse, risk, now)
 
 
 def reopen(tx: Writer, payers: Collection[bytes], risk: RiskSettings, now: int) -> None:
@@ -70,7 +70,7 @@ def reopen(tx: Writer, payers: Collection[bytes], risk: RiskSettings, now: int) 
         if purse is not None:
             losses = Losses(tx, risk)
             losses.read([(purse.number, purse.card_account)])
-            _again(tx, losses, purse, now)
+            _again(tx, losses, purse, risk, now)
 
 
 def pay(tx: Writer, voucher_hash: bytes, risk: RiskSettings, now: int) -> Move | None:
@@ -86,14 +86,23 @@ def pay(tx: Writer, voucher_hash: bytes, risk: RiskSettings, now: int) -> Move |
     purse = _payer(tx, record)
     losses.read([(purse.number, purse.card_account)])
     move = credit(tx, losses, purse, record, now, pay_review=True)
-    losses.write()
+    finish(tx, losses, risk, now)
     return move
 
 
-def _again(tx: Writer, losses: Losses, purse: PurseRecord, now: int) -> int:
+def finish(tx: Writer, losses: Losses, risk: RiskSettings, now: int) -> None:
+    """Store the losses; then what was paid to purses is inflow of theirs, which may let their own vouchers through."""
+    losses.write()
+    for number in losses.paid:
+        payee = tx.purse_by_number(number)
+        if payee is not None:
+            inflow_proved(tx, payee, risk, now)
+
+
+def _again(tx: Writer, losses: Losses, purse: PurseRecord, risk: RiskSettings, now: int) -> int:
     rebalance(tx, losses, purse, now)
     paid = sum(credit(tx, losses, purse, record, now) is not None for record in tx.waiting(purse.number))
-    losses.write()
+    finish(tx, losses, risk, now)
     return paid
 
 
@@ -131,6 +140,7 @@ def credit(
     books.post_what_moves(tx, kind, record.hash, entries, now=now)
     tx.set_state(record, state)
     if record.payee_purse is not None:
+        losses.paid.append(record.payee_purse)
         _collect(tx, record, message, now)
     return move
 
