@@ -19,7 +19,8 @@ from server.ledger import books
 from server.load import outcomes
 from server.load.purse import OperatorPurse
 from server.problems import Problem
-from server.risk.reviews import inflow_proved
+from server.risk.fraud import two_outcomes
+from server.risk.reviews import inflow_proved, reopen
 from server.risk.settings import RiskSettings
 from server.risk.standing import require_active
 from server.settings import Checkpoint, Entropy, no_checkpoint
@@ -224,9 +225,20 @@ class LoadService:
             if load.receipt is not None:
                 return
             outcomes.collected(tx, load, card, raw, now)
+            self._compare(tx, load, raw, now)
             self._checkpoint("load.receipt-written")
         self._checkpoint("load.receipt-committed")
         _log.info("load collected", load=load.id, card=short(load.card), amount=load.amount)
+
+    def _compare(self, tx: Writer, load: LoadRecord, receipt: bytes, now: int) -> None:
+        """A card that has also signed a Refusal of this load is dishonest: both together are the proof."""
+        if load.request_hash is None or load.voucher is None:
+            return
+        refusal = tx.purse_refusal(load.card, load.request_hash)
+        if refusal is not None and refusal.is_signed:
+            voucher = self._purse.sign(load.voucher)
+            two_outcomes(tx, load.card, receipt, refusal.raw, voucher, load.request_hash, now)
+            reopen(tx, [load.card], self._risk, now)
 
     def _certificate(self, card: PurseRecord, now: int) -> Certificate:
         """The card's certificate, valid now: expiry gates a new load (rule 10)."""

@@ -59,8 +59,10 @@ class ClosingService:
 
 
 def _is_settled(tx: Reader, till: int, request_hash: bytes) -> bool:
-    for record in tx.vouchers_of_request(till, request_prefix(request_hash)):
-        message = parse(Voucher, bytes_of(tx, record)).message
-        if record.state is VoucherState.SETTLED and message.request_hash == request_hash:
-            return True
+    """By itself, by a till that has taken its place, or from a card's report."""
+    for number in (till, *tx.successors(till)):
+        for record in tx.vouchers_of_request(number, request_prefix(request_hash)):
+            message = parse(Voucher, bytes_of(tx, record)).message
+            if record.state is VoucherState.SETTLED and message.request_hash == request_hash:
+                return True
     return False

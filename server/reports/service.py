@@ -15,7 +15,7 @@ from server.load.unloads import UnloadService
 from server.reports.reading import EvidenceReader, EvidenceStatus, Genuine
 from server.reports.slots import Endings, SlotDesk
 from server.reports.taking import Taking, parties_of
-from server.risk import fraud
+from server.risk import fraud, reviews
 from server.risk.settings import RiskSettings
 from server.risk.standing import status_of
 from server.settings import Checkpoint, no_checkpoint
@@ -149,6 +149,7 @@ class ReportService:
                 first = bytes_of(taking.tx, known)
                 where = (purse, report.epoch, line.n)
                 fraud.equivocation(taking.tx, *where, first, record.raw, line.voucher_hash, taking.now)
+                reviews.reopen(taking.tx, [purse.id], taking.risk, taking.now)
 
     def _grant(
         self, tx: Writer, purse: PurseRecord, signed: Signed[Report], endings: Endings

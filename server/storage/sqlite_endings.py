@@ -119,6 +119,14 @@ class SqliteEndings(SqliteSession):
     def orders_of(self, payer: int) -> list[OrderRecord]:
         return [_order(row) for row in self._rows(f"{_ORDER} WHERE payer = ? ORDER BY epoch, n", payer)]
 
+    def successors(self, till: int) -> list[int]:
+        rows = self._rows(
+            "WITH RECURSIVE later (number) AS (SELECT number FROM till WHERE succeeds = ? "
+            "UNION SELECT t.number FROM till t JOIN later l ON t.succeeds = l.number) SELECT number FROM later",
+            till,
+        )
+        return [row[0] for row in rows]
+
     def closing(self, till: int, request_hash: bytes) -> bytes | None:
         row = self._row("SELECT raw FROM closing WHERE till = ? AND request_hash = ?", till, request_hash)
         return row[0] if row else None

@@ -187,6 +187,9 @@ class TestALoad:
         assert balances(bank) == balances(other)
         assert bank.ledger().operator_purses == 200_000
         assert standing(bank, self.card) is standing(other, self.card) is PurseStatus.REVOKED
+        with bank.parts.storage.reading() as tx, other.parts.storage.reading() as same:
+            assert [(one.receipt, one.refusal) for one in tx.two_outcomes()] == [(receipt, refusal)]
+            assert tx.two_outcomes() == same.two_outcomes()
         other.close()
 
     def test_a_receipt_as_evidence(self, bank: Bank) -> None:
