@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wallet_core.errors import EcnyError
 from wallet_core.keys import PublicKey
-from wallet_core.messages import Receipt, Refusal, Request, Voucher, parse
+from wallet_core.messages import Receipt, Refusal, Report, Signed, Voucher, parse
 from wallet_core.purse.state import EntryState, Lifecycle, PurseState, SlotState
 
 
@@ -84,8 +84,9 @@ class TillFacts(NamedTuple):
 
 class ServerFacts(NamedTuple):
     """`faults`: what the real ledger report finds wrong; `settled`: H(Voucher) → fen credited to an account payee;
-    `refused`: H(Request) of Refusals in the books; `messages`: hashes of all that the books have taken in; `balances`:
-    every account, for the comparison of orders."""
+    `refused`: H(Request) of tills' Refusals; `ordered`: H(Voucher) of reversal orders; `messages`: hashes of all that
+    the books have taken in; `balances`: every account, for the comparison of orders.
+    """
 
     faults: tuple[str, ...]
     issued: int
@@ -95,12 +96,17 @@ class ServerFacts(NamedTuple):
     wallets: int
     settled: tuple[tuple[bytes, int], ...]
     refused: frozenset[bytes]
+    ordered: frozenset[bytes]
     messages: frozenset[bytes]
     balances: tuple[tuple[str, int], ...]
 
 
 class Heard(NamedTuple):
-    """A signed message that has left a device: what anyone on the way may keep and deliver later."""
+    """A signed message that has left a purse: what anyone on the way may keep and deliver later.
+
+    `about`: H(Request) of a voucher or Refusal, H(Voucher) of a Receipt; `collected`: each H(Voucher) that a report
+    shows as collected.
+    """
 
     kind: str
     signer: bytes
@@ -109,6 +115,7 @@ class Heard(NamedTuple):
     hash: bytes
     about: bytes
     amount: int
+    collected: tuple[bytes, ...] = ()
 
 
 def purse_facts(state: PurseState, purse: bytes, key: PublicKey, balance_limit: int, offline_total: int) -> PurseFacts:
@@ -162,17 +169,28 @@ def _voucher(stored: bytes, key: PublicKey) -> tuple[Voucher | None, bool]:
     return signed.message, True
 
 
-_KINDS = (Voucher, Receipt, Refusal, Request)
+def _is_by(signed: Signed[Any], key: PublicKey) -> bool:
+    try:
+        signed.verify(key)
+    except EcnyError:
+        return False
+    return True
+
+
+_KINDS = (Voucher, Receipt, Refusal, Report)
 
 
 @lru_cache(maxsize=100_000)
-def heard(message: bytes) -> Heard | None:
-    """What a signed message of a transfer says; None for anything else."""
+def heard(message: bytes, keys: frozenset[PublicKey]) -> Heard | None:
+    """What a message of a transfer says that one of these purses has signed; None for anything else."""
     for kind in _KINDS:
         try:
-            said = parse(kind, message).message
+            signed = parse(kind, message)
         except EcnyError:
             continue
+        said = signed.message
+        if not any(_is_by(signed, key) for key in keys):
+            return None
         match said:
             case Voucher():
                 return Heard("voucher", said.payer, said.epoch, said.n, said.hash, said.request_hash, said.amount)
@@ -180,6 +198,7 @@ def heard(message: bytes) -> Heard | None:
                 return Heard("receipt", said.payee, 0, said.k, said.hash, said.voucher_hash, 0)
             case Refusal():
                 return Heard("refusal", said.payee, 0, said.k, said.hash, said.request_hash, 0)
-            case Request():
-                return Heard("request", said.payee, said.epoch, said.k, said.hash, said.payer, said.amount)
+            case Report():
+                collected = [line.hash for line in said.entry_lines if line.state == EntryState.COLLECTED]
+                return Heard("report", said.purse, said.epoch, 0, said.hash, b"", 0, tuple(collected))
     return None

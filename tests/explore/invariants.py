@@ -8,6 +8,7 @@ search has ended.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import product
 
 from explore.facts import Heard, PurseFacts, ServerFacts, SlotFact, TillFacts
@@ -36,21 +37,32 @@ def _every(
     purses: tuple[PurseFacts, ...], till: TillFacts, server: ServerFacts, heard: Sequence[Heard], outside: int
 ) -> Iterator[str]:
     yield from _books(server)
+    credited = collected(purses, server, heard)
     for purse in purses:
         yield from _counters(purse)
         yield from _limits(purse)
-        yield from _readable(purse, heard)
+        yield from _readable(purse, server, heard, credited)
     yield from _till(till, server)
     yield from _outcomes(purses, server, heard)
     yield from _one_payload(heard)
-    yield from _conserved(purses, server, outside)
+    yield from _conserved(purses, server, heard, outside)
 
 
-def in_flight(purses: Sequence[PurseFacts], server: ServerFacts) -> list[SlotFact]:
-    """Vouchers that are debited, not reversed, and credited to nobody yet."""
+def collected(purses: Sequence[PurseFacts], server: ServerFacts, heard: Sequence[Heard]) -> set[bytes]:
+    """H(Voucher) of what is credited: in the books, in a purse's table, or by a purse's own word."""
     credited = {voucher_hash for voucher_hash, _ in server.settled}
     for purse in purses:
         credited |= {entry.voucher_hash for entry in purse.entries if entry.state is EntryState.COLLECTED}
+    for said in heard:
+        if said.kind == "receipt":
+            credited.add(said.about)
+        credited.update(said.collected)
+    return credited
+
+
+def in_flight(purses: Sequence[PurseFacts], server: ServerFacts, heard: Sequence[Heard]) -> list[SlotFact]:
+    """Vouchers that are debited, not reversed, and credited to nobody yet."""
+    credited = collected(purses, server, heard)
     return [
         slot
         for purse in purses
@@ -59,10 +71,12 @@ def in_flight(purses: Sequence[PurseFacts], server: ServerFacts) -> list[SlotFac
     ]
 
 
-def _conserved(purses: Sequence[PurseFacts], server: ServerFacts, outside: int) -> Iterator[str]:
+def _conserved(
+    purses: Sequence[PurseFacts], server: ServerFacts, heard: Sequence[Heard], outside: int
+) -> Iterator[str]:
     """I1: what was issued is somewhere, once."""
     held = server.operator_purse + server.wallets + sum(purse.balance for purse in purses) + outside
-    held += sum(slot.amount for slot in in_flight(purses, server))
+    held += sum(slot.amount for slot in in_flight(purses, server, heard))
     issued = server.issued - server.redeemed + server.loss
     if held != issued:
         yield f"I1: {issued} fen are out, {held} fen are there"
@@ -74,46 +88,56 @@ def _outcomes(purses: Sequence[PurseFacts], server: ServerFacts, heard: Sequence
     for said in heard:
         if said.kind == "voucher" and of_request.setdefault(said.about, said.hash) != said.hash:
             yield "I2: two vouchers for one Request"
-    reversed_, credited = set[bytes](), {voucher_hash for voucher_hash, _ in server.settled}
+    credited, returned = collected(purses, server, heard), set(server.ordered)
     for purse in purses:
         requests = [slot.request_hash for slot in purse.slots]
         if len(set(requests)) != len(requests):
             yield "I2: two vouchers for one Request in a purse"
-        reversed_ |= {slot.voucher_hash for slot in purse.slots if slot.state is SlotState.REVERSED}
-        credited |= {entry.voucher_hash for entry in purse.entries if entry.state is EntryState.COLLECTED}
-    if reversed_ & credited:
+        returned |= {slot.voucher_hash for slot in purse.slots if slot.state is SlotState.REVERSED}
+    if returned & credited:
         yield "I2: a voucher is collected and reversed"
-    collected = {(said.signer, said.about) for said in heard if said.kind == "receipt"}
+    receipts = {(said.signer, said.about) for said in heard if said.kind == "receipt"}
     for said in heard:
         voucher = of_request.get(said.about) if said.kind == "refusal" else None
-        if voucher is not None and (said.signer, voucher) in collected:
+        if voucher is not None and (said.signer, voucher) in receipts:
             yield "I2: a payee has signed Receipt and Refusal of one voucher"
         if voucher is not None and voucher in credited:
             yield "I2: a refused voucher is credited"
 
 
-def _readable(purse: PurseFacts, heard: Sequence[Heard]) -> Iterator[str]:
-    """I3: each debit has a readable voucher until it has a final outcome; what has left the purse is in it."""
-    since = sum(slot.amount for slot in purse.slots if slot.n >= purse.n_acked)
-    if purse.total_out - purse.out_acked != since:
-        yield f"I3: {purse.total_out - purse.out_acked} fen paid since the last grant, vouchers for {since} fen"
+def _readable(
+    purse: PurseFacts, server: ServerFacts, heard: Sequence[Heard], credited: AbstractSet[bytes]
+) -> Iterator[str]:
+    """I3 and I4: each counter has its one readable voucher, in its slot or, with a final outcome, known outside."""
     if any(not slot.readable for slot in purse.slots):
         yield "I3: a voucher in its slot is not readable"
-    stored = {(slot.n, slot.voucher_hash) for slot in purse.slots}
-    for said in heard:
-        if said.kind != "voucher" or (said.signer, said.epoch) != (purse.purse, purse.epoch):
-            continue
-        if (said.number, said.hash) not in stored and said.number >= purse.n_acked:
-            yield "I3: a voucher has left the purse and is not debited in it"
-
-
-def _counters(purse: PurseFacts) -> Iterator[str]:
-    """I4: counters without gaps, each for one payload."""
     numbers = [slot.n for slot in purse.slots]
     if len(set(numbers)) != len(numbers) or any(not 1 <= n < purse.next_n for n in numbers):
         yield "I4: the counters of the vouchers do not fit"
-    if set(range(purse.n_acked, purse.next_n)) - set(numbers):
-        yield "I4: a counter is used and has no voucher"
+    stored = {(slot.n, slot.voucher_hash) for slot in purse.slots}
+    paid = sum(slot.amount for slot in purse.slots)
+    back = sum(slot.amount for slot in purse.slots if slot.state is SlotState.REVERSED)
+    gone = set[int]()
+    refused = server.refused | {said.about for said in heard if said.kind == "refusal"}
+    for said in heard:
+        if said.kind != "voucher" or (said.signer, said.epoch) != (purse.purse, purse.epoch):
+            continue
+        if (said.number, said.hash) in stored:
+            continue
+        returned = said.hash in server.ordered or said.about in refused
+        if said.number >= purse.next_n or said.number in numbers or not (returned or said.hash in credited):
+            yield "I3: a voucher has left the purse, and it is neither in its slot nor ended"
+        gone.add(said.number)
+        paid += said.amount
+        back += said.amount if returned else 0
+    if set(range(1, purse.next_n)) != gone | set(numbers):
+        yield "I4: a counter is used and its voucher is nowhere"
+    if (paid, back) != (purse.total_out, purse.total_reversed):
+        yield f"I3: {purse.total_out} fen paid and {purse.total_reversed} back, but vouchers of {paid} and {back} fen"
+
+
+def _counters(purse: PurseFacts) -> Iterator[str]:
+    """I4: the payee's counters."""
     asked = [entry.k for entry in purse.entries]
     if len(set(asked)) != len(asked) or any(not 1 <= k < purse.next_k for k in asked):
         yield "I4: the counters of the Requests do not fit"

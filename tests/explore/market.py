@@ -37,20 +37,24 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """An activity of a terminal: the purses in its readers, and whether it makes sense now."""
+    """An activity of a terminal: the purses in its readers, whether it makes sense now, and whether somebody might do
+    it without need, which is done a limited number of times."""
 
     activity: str
     uses: tuple[int, ...]
     enabled: Callable[[View], bool]
+    needless: Callable[[View], bool] = lambda _: False
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """`faults`: of messages and processes; `cuts`: power cuts, and for each purse which of these budgets it uses up."""
+    """`faults`: of messages and processes; `cuts`: power cuts, and for each purse which of these budgets it uses up;
+    `needless`: activities that nothing calls for."""
 
     faults: int
     cuts: tuple[int, ...]
     of_purse: tuple[int, ...]
+    needless: int = 0
 
 
 class Step(NamedTuple):
@@ -78,16 +82,24 @@ class Market:
         self.tills = tills
         self.servers = servers
         self.purses = tuple(purses)
-        self.nets = Networks()
+        self.nets = Networks(purse.key for purse in self.purses)
         self._plans = tuple(plans)
         self._budgets = budgets
         self._outside = outside
         self._home = home
         self._faults = PURSES + len(self.purses)
         self._checked: dict[State, tuple[str, bool]] = {}
-        self._enabled: dict[State, tuple[Plan, ...]] = {}
+        self._enabled: dict[State, tuple[tuple[Plan, bool], ...]] = {}
         firsts = [purse.first for purse in self.purses]
-        self.first: State = (tills.first, servers.first, self.nets.first, *firsts, budgets.faults, *budgets.cuts)
+        self.first: State = (
+            tills.first,
+            servers.first,
+            self.nets.first,
+            *firsts,
+            budgets.faults,
+            *budgets.cuts,
+            budgets.needless,
+        )
 
     # What a state is
 
@@ -117,7 +129,7 @@ class Market:
         return found
 
     def view(self, state: State) -> View:
-        said = (heard(message) for message in self.nets[state[NET]].heard)
+        said = (heard(message, self.nets.keys) for message in self.nets[state[NET]].heard)
         return View(
             tuple(purse.facts(number) for purse, number in zip(self.purses, state[PURSES:], strict=False)),
             self.tills.facts(state[TILL]),
@@ -144,27 +156,32 @@ class Market:
         yield from self._deliver_held(state)
 
     def _begin(self, state: State) -> Iterator[Step]:
-        for plan in self._plans_for(state):
+        for plan, needed in self._plans_for(state):
+            if not needed and not state[-1]:
+                continue
+            begun = state if needed else (*state[:-1], state[-1] - 1)
             wakes = [self.purses[at].wake(state[PURSES + at]) for at in plan.uses]
             for one in product(*wakes):
                 wrong = next((wake.wrong for wake in one if wake.wrong), "")
                 label = (plan.activity, *(wake.choices for wake in one))
                 if any(wake.on is None for wake in one):
-                    yield Step(label, state, wrong)
+                    yield Step(label, begun, wrong)
                     continue
-                powered = state
+                powered = begun
                 for at, wake in zip(plan.uses, one, strict=True):
                     powered = self._with(powered, PURSES + at, wake.on or 0)
                 yield from self._go(powered, label, self.tills.begin(state[TILL], plan.activity), wrong)
             for at in plan.uses:
-                yield from self._wake_cuts(state, at, plan.activity)
+                yield from self._wake_cuts(begun, at, plan.activity)
 
-    def _plans_for(self, state: State) -> tuple[Plan, ...]:
+    def _plans_for(self, state: State) -> tuple[tuple[Plan, bool], ...]:
+        """What may begin, and whether it is needed."""
         key = state[: self._faults]
         found = self._enabled.get(key)
         if found is None:
             view = self.view(state)
-            found = self._enabled[key] = tuple(plan for plan in self._plans if plan.enabled(view))
+            able = [(plan, plan.enabled(view)) for plan in self._plans]
+            found = self._enabled[key] = tuple(one for one in able if one[1] or one[0].needless(view))
         return found
 
     def _wake_cuts(self, state: State, at: int, why: str) -> Iterator[Step]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from explore.facts import heard
 from explore.interning import Store, digest
 from explore.scripts import Call, Reply, Response
+from wallet_core.keys import PublicKey
 
 Change = Callable[["Net"], "Net"]
 MORE = 0x61
@@ -28,7 +29,9 @@ class Net(NamedTuple):
 class Networks:
     """All states of the network; each change is computed once."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Iterable[PublicKey]) -> None:
+        """`keys`: of the purses; what they have not signed is not heard."""
+        self.keys = frozenset(keys)
         self.store: Store[Net] = Store()
         self._changes: dict[tuple[object, ...], int] = {}
         self.first = self._number(Net())
@@ -38,7 +41,7 @@ class Networks:
 
     def answered(self, state: int, call: Call, reply: Reply) -> int:
         """The answer to `call` is on its way."""
-        return self._change((state, "answered", call, reply), lambda net: _answered(net, call, reply))
+        return self._change((state, "answered", call, reply), lambda net: self._answered(net, call, reply))
 
     def arrived(self, state: int) -> int:
         """The answer is where it was to go, or lost."""
@@ -46,7 +49,7 @@ class Networks:
 
     def overheard(self, state: int, reply: Reply) -> int:
         """An answer that nobody waits for."""
-        return self._change((state, "overheard", reply), lambda net: _listen(net, reply))
+        return self._change((state, "overheard", reply), lambda net: self._listen(net, reply))
 
     def hold(self, state: int, call: Call) -> int:
         """A copy of `call` is kept, to be delivered at any time."""
@@ -76,26 +79,24 @@ class Networks:
     def _number(self, net: Net) -> int:
         return self.store.add(digest((repr(net[:4]).encode(), *net.heard)), net)
 
+    def _answered(self, net: Net, call: Call, reply: Reply) -> Net:
+        if isinstance(reply, Response) or reply is None:
+            return net._replace(air=(call.to, reply), part=b"")
+        begun = net.part if isinstance(call.data, bytes) and call.data[:4] == GET_RESPONSE else b""
+        whole = begun + reply[:-2]
+        after = self._listen(net, whole + reply[-2:])
+        return after._replace(air=(call.to, reply), part=whole if reply[-2] == MORE else b"")
+
+    def _listen(self, net: Net, reply: Reply) -> Net:
+        """Whoever relays an answer has what is signed in it."""
+        if not isinstance(reply, bytes):
+            return net
+        message = reply[:-2]
+        said = heard(message, self.keys)
+        if said is None or message in net.heard:
+            return net
+        return net._replace(heard=tuple(sorted((*net.heard, message))))
+
 
 def _order(call: Call) -> str:
     return repr(call)
-
-
-def _answered(net: Net, call: Call, reply: Reply) -> Net:
-    if isinstance(reply, Response) or reply is None:
-        return net._replace(air=(call.to, reply), part=b"")
-    begun = net.part if isinstance(call.data, bytes) and call.data[:4] == GET_RESPONSE else b""
-    whole = begun + reply[:-2]
-    after = _listen(net, whole + reply[-2:])
-    return after._replace(air=(call.to, reply), part=whole if reply[-2] == MORE else b"")
-
-
-def _listen(net: Net, reply: Reply) -> Net:
-    """Whoever relays an answer has what is signed in it."""
-    if not isinstance(reply, bytes):
-        return net
-    message = reply[:-2]
-    said = heard(message)
-    if said is None or said.kind == "request" or message in net.heard:
-        return net
-    return net._replace(heard=tuple(sorted((*net.heard, message))))

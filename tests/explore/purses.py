@@ -21,6 +21,7 @@ from hardware.emulator.flash import Outcome
 from hardware.emulator.profiles import seeded
 from hardware.emulator.vault import RandomBytes, Vault
 from wallet_core.errors import EcnyError
+from wallet_core.keys import PublicKey
 
 Choices = tuple[int, ...]
 OK = b"\x90\x00"
@@ -119,6 +120,7 @@ class Purses:
         self._run_cuts: dict[tuple[int, bytes], tuple[Cut, ...]] = {}
         self._facts: dict[bytes, tuple[PurseFacts, ...]] = {}
         self.first = self.off_state(Image())
+        self.key = self._read_key()
 
     # States
 
@@ -262,6 +264,13 @@ class Purses:
             found = self._facts[key] = tuple(read)
             self._live = None
         return found
+
+    def _read_key(self) -> PublicKey:
+        """The purse's public key."""
+        self._card.power_on()
+        key = self._vault().key().public
+        self._card.power_off()
+        return key
 
     def _shown(self) -> PurseFacts:
         """The facts of the real card as it is now, from its RAM."""

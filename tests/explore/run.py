@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,13 +114,20 @@ def _shared(scope: str, profile: Profile, limits: Limits, workers: int) -> list[
         for connection in row:
             if connection is not None:
                 connection.close()
+    found: dict[int, Found] = {}
     try:
-        return [answer.recv() for answer in answers]
+        while len(found) < workers:
+            for ready in wait([answers[number] for number in range(workers) if number not in found]):
+                number = next(at for at, answer in enumerate(answers) if answer is ready)
+                found[number] = answers[number].recv()
     except EOFError:
+        for process in processes:
+            process.terminate()  # the others wait for one that is gone
         raise ConfigurationError("a process of the search has died") from None
     finally:
         for process in processes:
             process.join()
+    return [found[number] for number in range(workers)]
 
 
 def _work(
@@ -167,7 +174,8 @@ def _summary(results: Sequence[Result], seconds: float) -> int:
     exhausted = " ".join(one.scope for one in results if one.exhausted)
     print(
         f"explored: {sum(one.states for one in results)} states, "
-        f"{sum(one.transitions for one in results)} transitions, {violations} violations, {seconds:.0f} s, exhausted {exhausted or 'nothing'}"
+        f"{sum(one.transitions for one in results)} transitions, "
+        f"{violations} violations, {seconds:.0f} s, exhausted {exhausted or 'nothing'}"
     )
     wanted = all(one.exhausted for one in results if one.scope not in BOUNDED)
     return 0 if wanted and not violations else 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from explore.desks import carry_report
 from explore.invariants import in_flight
 from explore.market import Budgets, Market, Plan, View
 from explore.purses import Purses
@@ -16,8 +18,11 @@ from hardware.driver import HardWallet
 from hardware.emulator.flash import Outcome
 from hardware.emulator.memory import CARD_LAYOUT
 from hardware.exchange import CardConnection
+from hardware.purse_transfer import finish, give_up, transfer
 from merchant_pos.cards import Wallet
 from merchant_pos.sales import Order
+from wallet_core.messages import Request, parse
+from wallet_core.purse.state import EntryState, SlotState
 
 SALE = 6_800  # fen
 
@@ -68,31 +73,133 @@ def _may_sync(view: View) -> bool:
     return view.till.waiting
 
 
-def _shop_home(view: View) -> bool:
-    return not (view.till.open or view.till.waiting) and not any(
-        in_flight((one,), view.server) for purse in view.purses for one in purse
+def _cancel(bench: Bench) -> str:
+    return "nothing open" if bench.checkout().cancel() is None else "cancelled"
+
+
+def _report(bench: Bench) -> str:
+    return carry_report(bench.script, wallet(bench, 0), [bench.identity.id])
+
+
+def _may_cancel(view: View) -> bool:
+    return view.till.open
+
+
+def _must_report(view: View) -> bool:
+    """Whether a report would end a slot, or free one that has ended."""
+    settled = {voucher_hash for voucher_hash, _ in view.server.settled}
+    return any(
+        slot.state is not SlotState.PENDING or slot.voucher_hash in settled or slot.request_hash in view.server.refused
+        for facts in view.purses[0]
+        for slot in facts.slots
     )
+
+
+def _may_report(view: View) -> bool:
+    return any(facts.slots for facts in view.purses[0])
+
+
+def _shop_home(view: View) -> bool:
+    busy = view.till.open or view.till.waiting
+    return not busy and not any(in_flight((one,), view.server, view.heard) for one in view.purses[0])
 
 
 def shop(profile: Profile = FULL) -> Market:
     """Scope (a)."""
     start = beginning()
     return Market(
-        tills=Tills(start.identity, {"tap": _tap, "sync": _sync}),
+        tills=Tills(start.identity, {"tap": _tap, "sync": _sync, "cancel": _cancel, "report": _report}),
         servers=Servers(start.world, start.database),
         purses=(_purses(start.payer, profile),),
-        plans=(Plan("tap", (0,), _may_tap), Plan("sync", (), _may_sync)),
+        plans=(
+            Plan("tap", (0,), _may_tap),
+            Plan("sync", (), _may_sync),
+            Plan("cancel", (), _may_cancel),
+            Plan("report", (0,), _must_report, _may_report),
+        ),
         budgets=Budgets(
             faults=1 if profile.faults is None else profile.faults,
             cuts=(2 if profile.cuts is None else profile.cuts,),
             of_purse=(0,),
+            needless=1,
         ),
         outside=LOAD,
         home=_shop_home,
     )
 
 
+# Scope (b): a card pays a merchant's purse over two readers, and nobody is online
+
+PAYER, PAYEE = 0, 1
+ORDER = hashlib.sha256(b"a pot of tea").digest()
+
+
+def _transfer(bench: Bench) -> str:
+    done = transfer(wallet(bench, PAYER), wallet(bench, PAYEE), SALE, ORDER)
+    return "acknowledged" if done.acknowledged else "collected"
+
+
+def _finish(bench: Bench) -> str:
+    done = finish(wallet(bench, PAYER), wallet(bench, PAYEE))
+    return f"{len(done.transferred)} collected, {len(done.given_up)} given up"
+
+
+def _give_up(bench: Bench) -> str:
+    payer, payee = wallet(bench, PAYER), wallet(bench, PAYEE)
+    payee.select()
+    asked = payee.open_requests()
+    return (
+        f"{give_up(payer, payee, parse(Request, asked[0]).hash).returned} returned" if asked else "nothing to give up"
+    )
+
+
+def _entries(view: View, purse: int, *states: EntryState) -> bool:
+    """Whether the purse may have an entry in one of these states."""
+    return any(entry.state in states for facts in view.purses[purse] for entry in facts.entries)
+
+
+def _pending(view: View) -> bool:
+    return any(slot.state is SlotState.PENDING for facts in view.purses[PAYER] for slot in facts.slots)
+
+
+def _may_transfer(view: View) -> bool:
+    untouched = all(facts.next_n == 1 for facts in view.purses[PAYER])
+    return (untouched or _pending(view)) and not _entries(view, PAYEE, EntryState.REFUSED)
+
+
+def _may_finish(view: View) -> bool:
+    return _pending(view) or _entries(view, PAYEE, EntryState.OPEN)
+
+
+def _may_give_up(view: View) -> bool:
+    return _entries(view, PAYEE, EntryState.OPEN)
+
+
+def _pair_home(view: View) -> bool:
+    return not _pending(view) and not _entries(view, PAYEE, EntryState.OPEN)
+
+
+def pair(profile: Profile = FULL) -> Market:
+    """Scope (b)."""
+    start = beginning()
+    both = (PAYER, PAYEE)
+    cuts = 1 if profile.cuts is None else profile.cuts
+    return Market(
+        tills=Tills(start.identity, {"transfer": _transfer, "finish": _finish, "give up": _give_up}),
+        servers=Servers(start.world, start.database),
+        purses=(_purses(start.payer, profile), _purses(start.sam, profile)),
+        plans=(
+            Plan("transfer", both, _may_transfer),
+            Plan("finish", both, _may_finish),
+            Plan("give up", both, _may_give_up),
+        ),
+        budgets=Budgets(faults=profile.faults or 0, cuts=(cuts, cuts), of_purse=(0, 1)),
+        outside=LOAD,
+        home=_pair_home,
+    )
+
+
 BOUNDED = frozenset({"c"})
 """Searched until the time is up."""
 
-SCOPES: dict[str, Callable[[Profile], Market]] = {"a": shop}
+SCOPES: dict[str, Callable[[Profile], Market]] = {"a": shop, "b": pair}

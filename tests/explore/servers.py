@@ -21,7 +21,14 @@ from server.ledger.report import read_ledger
 from server.storage.sqlite import SqliteStorage
 from support.operator_world import SeededEntropy, World
 
-_CLOCKS = ("at", "asked_at", "received_at", "enrolled_at", "expires", "applied_at")
+_CLOCKS = ("at", "asked_at", "received_at", "given_at", "closed_at", "enrolled_at", "expires", "applied_at")
+_TAKEN_IN = (
+    "SELECT hash FROM voucher",
+    "SELECT hash FROM brought_voucher",
+    "SELECT request_hash FROM refusal",
+    "SELECT CAST(about || payee || kind AS BLOB) FROM purse_answer",
+    "SELECT hash FROM report",
+)
 _NOT_CONTENT = ("probe", "_sqlite_migrations")
 
 
@@ -118,7 +125,9 @@ class Servers:
         self._storage.become(zlib.decompress(self.store.values[state]))
         with self._storage.reading() as tx:
             report = read_ledger(tx)
-        refused = frozenset(row[0] for row in self._storage._memory.execute("SELECT request_hash FROM refusal"))
+            refused = frozenset(self._column("SELECT request_hash FROM refusal UNION SELECT request_hash FROM closing"))
+            ordered = frozenset(self._column("SELECT voucher_hash FROM reversal_order"))
+            messages = frozenset(message for query in _TAKEN_IN for message in self._column(query))
         return ServerFacts(
             faults=report.faults,
             issued=report.issued,
@@ -128,9 +137,13 @@ class Servers:
             wallets=report.wallets,
             settled=tuple((voucher.hash, voucher.amount) for voucher in report.settled),
             refused=refused,
-            messages=refused | {voucher.hash for voucher in report.settled},
+            ordered=ordered,
+            messages=messages,
             balances=tuple((account.name, account.balance) for account in report.accounts),
         )
+
+    def _column(self, query: str) -> list[bytes]:
+        return [row[0] for row in self._storage._memory.execute(query)]
 
     def orders(self) -> Iterator[tuple[bytes, bytes]]:
         """Of each state that was looked at: a hash of the set of messages in the books, and one of all balances."""
