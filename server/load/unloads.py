@@ -148,11 +148,12 @@ class UnloadService:
             return None
         return unload.receipt or self._settle(tx, unload, voucher, payer, now)
 
-    def settle_waiting(self, tx: Writer, payer: PurseRecord, now: int) -> None:
-        """After inflow of `payer` was proved: pay out what is covered now, the oldest first."""
-        for unload in tx.waiting_unloads(payer.id):
+    def settle_waiting(self, tx: Writer, now: int) -> None:
+        """After inflow was proved, of whomever: pay out what is covered now, the oldest first. Few ever wait."""
+        for unload in tx.waiting_unloads():
+            payer = tx.purse(unload.purse)
             brought = tx.brought(unload.voucher_hash) if unload.voucher_hash is not None else None
-            if brought is not None:
+            if payer is not None and brought is not None:
                 self._settle(tx, unload, parse(Voucher, brought.raw).message, payer, now)
 
     def _first(self, tx: Writer, voucher: Voucher, raw: bytes, payer: PurseRecord, now: int) -> bool:

@@ -14,7 +14,7 @@ import structlog
 from server.load.unloads import UnloadService
 from server.reports.reading import EvidenceReader, EvidenceStatus, Genuine
 from server.reports.slots import Endings, SlotDesk
-from server.reports.taking import Taking, parties_of
+from server.reports.taking import Taking
 from server.risk import fraud, reviews
 from server.risk.settings import RiskSettings
 from server.risk.standing import status_of
@@ -77,6 +77,7 @@ class ReportService:
         with self._storage.writing() as tx:
             taking = Taking(tx, self._risk, self._unloads, now)
             statuses = self._take(taking, read)
+            taking.finish()
             self._checkpoint("evidence.written")
         self._checkpoint("evidence.committed")
         return statuses
@@ -95,7 +96,7 @@ class ReportService:
             self._take(taking, read)
             self._entries(taking, purse, signed.message, raw)
             self._compare(taking, purse, record, signed.message)
-            taking.finish({purse.id})
+            taking.finish()
             endings = SlotDesk(taking, purse, record, self._signer).decide(signed.message.slot_lines)
             grant, policy = self._grant(tx, purse, signed, endings)
             tx.add_grant(grant.hash, record.hash, grant.message.out_acked, grant.to_bytes(), now=now)
@@ -106,9 +107,7 @@ class ReportService:
 
     @staticmethod
     def _take(taking: Taking, read: Sequence[Genuine | EvidenceStatus]) -> list[EvidenceStatus]:
-        statuses = [one if isinstance(one, EvidenceStatus) else taking.take(one) for one in read]
-        taking.finish({party for one in read if isinstance(one, Genuine) for party in parties_of(one)})
-        return statuses
+        return [one if isinstance(one, EvidenceStatus) else taking.take(one) for one in read]
 
     @staticmethod
     def _keep(tx: Writer, signed: Signed[Report], raw: bytes, purse: PurseRecord, now: int) -> ReportRecord:

@@ -173,15 +173,6 @@ class Taking:
         fraud.equivocation(self.tx, payer, epoch, n, brought.raw, second, second_hash, self.now)
         reviews.reopen(self.tx, [payer.id], self.risk, self.now)
 
-    def finish(self, parties: set[bytes]) -> None:
-        """After everything: unloads of these purses that are covered now are paid out."""
-        for party in sorted(parties):
-            purse = self.tx.purse(party)
-            if purse is not None:
-                self.unloads.settle_waiting(self.tx, purse, self.now)
-
-
-def parties_of(genuine: Genuine) -> set[bytes]:
-    """Whose balances a message may move."""
-    message = genuine.signed.message
-    return {message.payee, genuine.signer}
+    def finish(self) -> None:
+        """After everything: unloads that are covered now are paid out."""
+        self.unloads.settle_waiting(self.tx, self.now)

@@ -82,6 +82,7 @@ _UNLOADS = (
         CHECK (receipt IS NULL OR voucher_hash IS NOT NULL)
     ) STRICT
     """,
+    "CREATE INDEX unload_waiting ON unload (payee, k) WHERE voucher_hash IS NOT NULL AND receipt IS NULL",
     "ALTER TABLE purse ADD COLUMN merchant TEXT REFERENCES merchant",
     # a report may say that a load is collected before its Receipt comes
     "ALTER TABLE load ADD COLUMN is_collected INTEGER NOT NULL DEFAULT 0",

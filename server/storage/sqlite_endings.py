@@ -144,9 +144,9 @@ class SqliteEndings(SqliteSession):
         row = self._row(f"{_UNLOAD} {where}", value)
         return UnloadRecord(*row) if row else None
 
-    def waiting_unloads(self, purse: bytes) -> list[UnloadRecord]:
-        waiting = "voucher_hash IS NOT NULL AND receipt IS NULL"
-        return [UnloadRecord(*row) for row in self._rows(f"{_UNLOAD} WHERE purse = ? AND {waiting} ORDER BY k", purse)]
+    def waiting_unloads(self) -> list[UnloadRecord]:
+        rows = self._rows(f"{_UNLOAD} WHERE voucher_hash IS NOT NULL AND receipt IS NULL ORDER BY payee, k")
+        return [UnloadRecord(*row) for row in rows]
 
     def unload_counter(self, payee: bytes) -> int:
         return self._number("SELECT max(k) FROM unload WHERE payee = ?", payee)

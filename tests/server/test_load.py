@@ -22,7 +22,7 @@ from wallet_core.errors import (
     OutOfRangeError,
     VerificationError,
 )
-from wallet_core.messages import Issuance, Receipt, Request, Signed, Voucher, parse
+from wallet_core.messages import Issuance, Receipt, Refusal, Request, Signed, Voucher, parse
 from wallet_core.suites import Suite
 
 
@@ -195,6 +195,33 @@ class TestRefusedBeforeTheDebit:
         stranger = bank.world.card("stranger")
         assert problem(lambda: bank.begin(stranger, 500, "x")).problem == "not-found"
         assert problem(lambda: bank.parts.loads.pending(stranger.id)).problem == "not-found"
+
+
+class TestRefusedByTheCard:
+    """Its Refusal beats the load, whenever it comes (docs/decisions/0017)."""
+
+    def refusal(self, bank: Bank, card: CardDouble, request: bytes) -> None:
+        asked_for = parse(Request, request).message
+        message = Refusal(suite=Suite.ES256, payee=card.id, k=asked_for.k, request_hash=asked_for.hash)
+        bank.parts.reports.evidence([Signed.sign(message, card.key).to_bytes()], [], NOW)
+
+    def test_before_it_is_paid(self, bank: Bank, card: CardDouble) -> None:
+        begun = bank.begin(card, 500, "k")
+        raw = asked(card, begun, 500)
+        self.refusal(bank, card, raw)
+        assert problem(lambda: bank.parts.loads.pay(begun.load, raw, NOW)).problem == "request-refused"
+        assert bank.ledger().operator_purses == 200_000
+        assert bank.parts.loads.pay(begun.load, asked(card, begun, 500), NOW)  # another Request of the same load
+
+    def test_after_it_was_paid(self, bank: Bank, card: CardDouble) -> None:
+        begun = bank.begin(card, 500, "k")
+        raw = asked(card, begun, 500)
+        bank.parts.loads.pay(begun.load, raw, NOW)
+        self.refusal(bank, card, raw)
+        assert (bank.ledger().operator_purses, bank.ledger().in_flight) == (200_000, 0)
+        assert problem(lambda: bank.parts.loads.pay(begun.load, raw, NOW)).problem == "request-refused"
+        assert bank.parts.loads.pending(card.id) == []
+        assert bank.ledger().faults == ()
 
 
 def test_two_loads_at_one_counter(bank: Bank, card: CardDouble) -> None:
