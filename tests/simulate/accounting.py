@@ -11,6 +11,7 @@ debit without a voucher, a credit without a load, and a voucher that is settled 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from server.ledger.accounts import AccountKind
 from server.storage.protocol import Reader
 from server.storage.records import VoucherState
 from simulate.cards import Card
-from wallet_core.purse.state import EntryState, SlotState
+from wallet_core.messages import Request, parse
+from wallet_core.purse.state import Entry, EntryState, SlotState
 
 Reading = Callable[[], AbstractContextManager[Reader]]
 
@@ -51,21 +53,30 @@ class _Holding:
     token: tuple[int, int] = (-1, -1)
     balance: int = 0
     pending: dict[int, tuple[bytes, int]] = field(default_factory=dict)  # n → H(Voucher), fen
-    collected: frozenset[bytes] = frozenset()  # H(Voucher) of the loads in its table
 
 
 class Accountant:
     """Counts one district, again and again; what has not been touched since is not read again."""
 
-    def __init__(self, reading: Reading) -> None:
-        """`reading` opens a snapshot of the books."""
+    def __init__(self, reading: Reading, operator_purse: bytes) -> None:
+        """`reading` opens a snapshot of the books; `operator_purse`: id of the purse that loads."""
+        self.operator_purse = operator_purse
         self._reading = reading
         self._holdings: dict[int, _Holding] = {}
         self._numbers: dict[bytes, int] = {}
         self._settled: set[tuple[bytes, int]] = set()  # a voucher that is settled stays settled
+        self.collected: set[bytes] = set()
+        """H(Voucher) of all that purses were ever seen to have collected."""
+        self.taken: dict[bytes, int] = defaultdict(int)
+        """Fen that other purses than the operator's have taken from this purse, by its id."""
+        self.refunded: dict[bytes, int] = defaultdict(int)
+        """Fen that it has taken from them."""
 
     def count(self, honest: Iterable[Card], broken: Iterable[bytes]) -> Sums:
         """`honest`: cards whose secure element holds; `broken`: ids of the others."""
+        known = list(honest)
+        for card in known:
+            self.look(card)  # who has collected comes before who still waits
         with self._reading() as tx:
             held: dict[AccountKind, int] = dict.fromkeys(AccountKind, 0)
             owned: dict[tuple[AccountKind, str], int] = {}
@@ -74,12 +85,13 @@ class Accountant:
                 if account.balance:
                     owned[(account.kind, account.owner)] = account.balance
             purses = unsettled = in_flight = 0
-            for card in honest:
+            for card in known:
                 holding = self._holding(card)
                 purses += holding.balance
                 unsettled += self._unsettled(tx, card.id, holding)
                 if (AccountKind.LOAD_IN_FLIGHT, card.id.hex()) in owned:
-                    in_flight += _in_flight(tx, card.id, holding)
+                    loads = tx.pending_loads(card.id)
+                    in_flight += sum(load.amount for load in loads if load.voucher_hash not in self.collected)
             claims = sum(
                 owned.get((kind, purse.hex()), 0)
                 for purse in broken
@@ -97,6 +109,10 @@ class Accountant:
             redeemed=held[AccountKind.REDEEMED],
         )
 
+    def look(self, card: Card) -> None:
+        """See what this purse has collected, before a grant lets it forget."""
+        self._holding(card)
+
     def _holding(self, card: Card) -> _Holding:
         holding = self._holdings.setdefault(id(card), _Holding())
         token = (card.flash.session, card.flash.programmed)
@@ -113,12 +129,22 @@ class Accountant:
             for slot in state.slots
             if slot.state is SlotState.PENDING and (card.id, slot.n) not in self._settled
         }
-        holding.collected = frozenset(
-            entry.voucher_hash for entry in state.table if entry.state is EntryState.COLLECTED
-        )
+        for entry in state.table:
+            if entry.state is EntryState.COLLECTED and entry.voucher_hash not in self.collected:
+                self._take(card.id, entry)
+
+    def _take(self, payee: bytes, entry: Entry) -> None:
+        self.collected.add(entry.voucher_hash)
+        payer = parse(Request, entry.request).message.payer
+        if payer != self.operator_purse:
+            self.taken[payer] += entry.amount
+            self.refunded[payee] += entry.amount
 
     def _unsettled(self, tx: Reader, purse: bytes, holding: _Holding) -> int:
         for n, (voucher_hash, _) in list(holding.pending.items()):
+            if voucher_hash in self.collected:
+                del holding.pending[n]
+                continue
             row = tx.voucher(self._number(tx, purse), 1, n)
             if row is not None and row.state is VoucherState.SETTLED and row.hash == voucher_hash:
                 self._settled.add((purse, n))
@@ -130,8 +156,3 @@ class Accountant:
             record = tx.purse(purse)
             self._numbers[purse] = record.number if record else 0
         return self._numbers[purse]
-
-
-def _in_flight(tx: Reader, purse: bytes, holding: _Holding) -> int:
-    loads = tx.pending_loads(purse)
-    return sum(load.amount for load in loads if load.voucher_hash not in holding.collected)

@@ -96,24 +96,24 @@ class CrookedTill(Till):
         self._later = Hand()
 
     def sync(self) -> bool:
-        """One batch of its own making; whether it is answered."""
-        if self._waiting is None:
-            batch = self.journal.freeze(MOST, MOST, self._build)
-            if batch is None:
-                return True
-            self._waiting = batch.body
-        try:
-            answer = self.deposits.deposit(self._waiting)
-        except ServerUnreachableError:
-            return False
-        if isinstance(answer, Expected):
-            raise CityError("the chain of a dishonest till is broken")
-        try:
-            parse(DepositAnswer, answer, max_size=MAX_ANSWER_SIZE)
-        except CodecError:
-            return False  # half an answer
-        self._waiting = None
-        return True
+        """Batches of its own making, one after the other; whether all of them are answered."""
+        while True:
+            if self._waiting is None:
+                batch = self.journal.freeze(MOST, MOST, self._build)
+                if batch is None:
+                    return True
+                self._waiting = batch.body
+            try:
+                answer = self.deposits.deposit(self._waiting)
+            except ServerUnreachableError:
+                return False
+            if isinstance(answer, Expected):
+                raise CityError("the chain of a dishonest till is broken")
+            try:
+                parse(DepositAnswer, answer, max_size=MAX_ANSWER_SIZE)
+            except CodecError:
+                return False  # half an answer
+            self._waiting = None
 
     def _build(self, contents: Contents) -> tuple[bytes, bytes]:
         now, self._later = self._later, Hand()

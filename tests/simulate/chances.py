@@ -16,6 +16,7 @@ from hardware.emulator.flash import Outcome, Power
 PAYING: Final = ("PAY", "PAY", "PAY", "GET RESPONSE", "SELECT", "VERIFY")
 LOADING: Final = ("REQUEST", "COLLECT", "COLLECT", "GET RESPONSE", "REFUSE")
 REPORTING: Final = ("VERIFY", "REPORT", "REVERSE", "GRANT", "GRANT", "GET RESPONSE")
+MEETING: Final = ("REQUEST", "PAY", "PAY", "COLLECT", "COLLECT", "ACKNOWLEDGE", "GET RESPONSE", "REFUSE")
 _PAY_CELLS: Final = 10  # a payment programs 8 cells: a draw beyond them is a tap without a fault
 _START_CELLS: Final = 11  # a recovery programs 10
 
@@ -33,6 +34,7 @@ SERVER_STEPS: Final = {
         "load.pay-signed",
     ),
     "receipts": ("load.receipt-written", "load.receipt-committed"),
+    "evidence": ("evidence.written", "evidence.committed"),
     "reports": ("report.written", "report.committed"),
 }
 """By the word behind /v1/: where a server may die over such a call."""

@@ -29,6 +29,7 @@ from wallet_core.errors import (
 _ROUNDS: Final = 3  # of a report: orders change what the next one says
 _REMEMBERED: Final = 50  # grants
 
+FAILURES: Final = (CardError, CodecError, PurseRefusal, SettlementError, TransportError, VerificationError)
 Failure = CardError | CodecError | PurseRefusal | SettlementError | TransportError | VerificationError
 
 
@@ -38,6 +39,10 @@ class Desk:
     def __init__(self, directory: Path, wire: Wire, token: str, streams: Streams) -> None:
         self.client = OperatorClient(ADDRESS, token, transport=wire)
         self.wire = wire
+        self.payees: list[bytes] = []
+        """Ids of everybody who is paid here."""
+        self.look: Callable[[Card], None] = lambda _: None
+        """Called before a grant may make a purse forget."""
         self._streams = streams
         self._keys = streams.entropy("idempotency")
         self._grants: list[bytes] = []
@@ -47,11 +52,13 @@ class Desk:
     def close(self) -> None:
         self.client.close()
 
-    def personalise(self, card: Card) -> None:
-        card.personalise(self._certify, self._streams.digest("challenge", card.serial.hex())[:8])
+    def personalise(self, card: Card, merchant: str = "") -> None:
+        """`merchant`: whose purse it is, if it is a merchant's."""
 
-    def _certify(self, serial: bytes, request: bytes) -> CardPapers:
-        return self.client.certify(serial, request)
+        def certify(serial: bytes, request: bytes) -> CardPapers:
+            return self.client.certify(serial, request, merchant=merchant)
+
+        card.personalise(certify, self._streams.digest("challenge", card.serial.hex())[:8])
 
     def is_open(self, card: Card) -> bool:
         """Whether a load of this card was begun here and not finished."""
@@ -66,14 +73,20 @@ class Desk:
 
         return _with(card, fault, work)
 
-    def report(self, card: Card, fault: CardFault = NO_FAULT, *, rng: Random | None = None) -> Failure | None:
+    def report(
+        self, card: Card, fault: CardFault = NO_FAULT, *, show: bool = True, rng: Random | None = None
+    ) -> Failure | None:
         """Bring the card online: its Report to the operator, reversal orders and grant back into it.
 
-        With `rng` a relay in the line hands in an old grant as well, now and then: of this card or of another.
+        `show`: the holder also shows what the slots hold: what a till has refused comes back by that.
+        With `rng` a relay in the line hands in an old grant as well: of this card or of another.
         """
 
+        self.look(card)
+
         def work(wallet: HardWallet) -> None:
-            vouchers = self._vouchers(wallet, card)
+            wallet.select()
+            vouchers = self._vouchers(wallet, card) if show else ()
             for _ in range(_ROUNDS):
                 answered = self.client.report(wallet.report(), vouchers=vouchers)
                 if answered.policy is not None:
@@ -91,12 +104,12 @@ class Desk:
         del self._grants[:-_REMEMBERED]
         return failure
 
-    @staticmethod
-    def _vouchers(wallet: HardWallet, card: Card) -> tuple[bytes, ...]:
+    def _vouchers(self, wallet: HardWallet, card: Card) -> tuple[bytes, ...]:
         """All that the slots hold, as the holder shows them with the PIN; without a PIN the report goes alone."""
-        if not wallet.select().pin_tries:
-            return ()
-        wallet.verify_pin(card.pin)
+        try:
+            wallet.verify_pin(card.pin)
+        except PurseRefusal:  # blocked: what a payee may ask for needs no PIN
+            return tuple(voucher for payee in self.payees for voucher in wallet.resend_to(payee))
         return wallet.vouchers()
 
     def _replay(self, wallet: HardWallet, rng: Random) -> None:
@@ -115,7 +128,7 @@ def _with(card: Card, fault: CardFault, work: Callable[[HardWallet], None]) -> F
             work(wallet)
         finally:
             wallet.close()
-    except (CardError, CodecError, PurseRefusal, SettlementError, TransportError, VerificationError) as failure:
+    except FAILURES as failure:
         return failure
     return None
 

@@ -21,6 +21,7 @@ from simulate.chances import Chances, Weather
 from simulate.clock import HOUR, MINUTE, Agenda, CityClock
 from simulate.desk import Desk
 from simulate.network import Wire
+from simulate.stalls import SAM_PROFILE, Stall
 from simulate.strangers import foreign_card, try_till
 from simulate.streams import Streams
 from simulate.tills import Till
@@ -32,6 +33,8 @@ VISITORS: Final = 40
 MERCHANTS: Final = 5
 TILLS_EACH: Final = 2
 CROOKED: Final = 2
+STALLS: Final = 2
+_STALL_MS: Final = 6 * HOUR
 SAMPLE_MS: Final = HOUR
 _ROUND_MS: Final = 30 * MINUTE  # between two looks of a cashier at a till
 _SYNC_MS: Final = 4 * HOUR
@@ -93,8 +96,12 @@ class District:
             self.streams.rng("server"),
         )
         self.operator.observers.append(self.truth.observe)
-        self.accountant = Accountant(lambda: self.operator.parts.storage.reading())
+        self.accountant = Accountant(
+            lambda: self.operator.parts.storage.reading(), self.operator.papers.keyring.purse_certificate.subject
+        )
         self.desk = Desk(directory / "desk", self._wire("desk"), self.operator.token, self.streams.under("desk"))
+        self.desk.look = self.accountant.look
+        self.stalls: list[Stall] = []
         self._open_shops()
         for _ in range(VISITORS):
             self._welcome()
@@ -135,6 +142,22 @@ class District:
             if isinstance(till, CrookedTill):
                 till.prepare(self.streams.rng("tricks", number), self._booty, self.truth.broken)
             self.truth.crooked.add(till.id)
+        for number in range(STALLS):
+            self._open_stall(number)
+
+    def _open_stall(self, number: int) -> None:
+        streams, merchant = self.streams.under("stall", number), self.operator.add_merchant(f"Stall {number}")
+        sam = Card.make(streams, profile=SAM_PROFILE)
+        self.desk.personalise(sam, merchant.merchant)
+        stall = Stall(sam, self.desk, self.weather, streams.rng("life"), self._count_payment, self.accountant.look)
+        self.stalls.append(stall)
+        self.desk.payees.append(sam.id)
+        self.agenda.after(self._rng.randrange(_STALL_MS), lambda: self._stall_online(stall))
+
+    def _stall_online(self, stall: Stall) -> None:
+        if self.selling:
+            stall.go_online()
+            self.agenda.after(self._rng.randrange(_STALL_MS), lambda: self._stall_online(stall))
 
     def _open_till(self, kind: type[Till], merchant: str, code: str) -> Till:
         name = f"till-{len(self.all_tills)}"
@@ -149,6 +172,7 @@ class District:
         )
         till.enrol(code)
         self.all_tills.append(till)
+        self.desk.payees.append(till.id)
         self.tills.append(till)
         self.agenda.after(self._rng.randrange(_ROUND_MS), lambda: self._cashier(till))
         self.agenda.after(self._rng.randrange(_SYNC_MS), lambda: self._sync(till))
@@ -246,7 +270,8 @@ class District:
 
     @property
     def honest_cards(self) -> list[Card]:
-        return [visitor.card for visitor in self.visitors if visitor.honest]
+        """All purses whose secure element holds."""
+        return [*(v.card for v in self.visitors if v.honest), *(stall.sam for stall in self.stalls)]
 
     def _sample(self) -> None:
         """A checkpoint: invariant I1 in the middle of everything, and a point of the plot."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from merchant_pos.sales import Sale, SaleState
+from simulate.accounting import Accountant
 from simulate.adversaries import CrookedTill
 from simulate.tills import Till
 from simulate.visitors import Visitor
@@ -16,14 +17,16 @@ from wallet_core.purse.state import PurseState, SlotState
 OF_BROKEN_CARDS = frozenset({DepositStatus.EQUIVOCATION, DepositStatus.REVIEW})
 
 
-def broken_promises(visitors: Iterable[Visitor], tills: Sequence[Till], broken: set[bytes]) -> list[str]:
+def broken_promises(
+    visitors: Iterable[Visitor], tills: Sequence[Till], broken: set[bytes], accountant: Accountant
+) -> list[str]:
     """`visitors`: the honest ones; `broken`: ids of cards with a broken secure element."""
     found: list[str] = []
     for till in tills:
         if not till.replaced and not isinstance(till, CrookedTill):
             for sale in till.journal.sales():
                 found += _of_merchant(sale, broken)
-    return found + _of_holders(visitors, tills)
+    return found + _of_holders(visitors, tills, accountant)
 
 
 def uncredited(tills: Iterable[Till]) -> int:
@@ -45,7 +48,7 @@ def _of_merchant(sale: Sale, broken: set[bytes]) -> list[str]:
     return [f"order {sale.order} is PAID and rejected as {status.name}"]
 
 
-def _of_holders(visitors: Iterable[Visitor], tills: Sequence[Till]) -> list[str]:
+def _of_holders(visitors: Iterable[Visitor], tills: Sequence[Till], accountant: Accountant) -> list[str]:
     """A holder pays for what was PAID and for nothing else; what was given up comes back to a card that goes online.
 
     A dishonest till may give goods away, so there it can be less. A till that was set back has forgotten sales: of who
@@ -63,8 +66,8 @@ def _of_holders(visitors: Iterable[Visitor], tills: Sequence[Till]) -> list[str]
         state, own = visitor.card.state(), paid[visitor.card.id]
         if visitor.visited & forgetful:
             continue
-        waits = _waits(state, {sale.request.hash for sale in own})
-        spent = state.total_out - state.total_reversed - waits
+        waits = _waits(state, {sale.request.hash for sale in own}, accountant.collected)
+        spent = state.total_out - state.total_reversed - waits - accountant.taken[visitor.card.id]
         most = sum(sale.amount for sale in own)
         least = sum(sale.amount for sale in own if sale.request.payee not in crooked)
         if not least <= spent <= most:
@@ -74,7 +77,7 @@ def _of_holders(visitors: Iterable[Visitor], tills: Sequence[Till]) -> list[str]
     return found
 
 
-def _waits(state: PurseState, paid: set[bytes]) -> int:
+def _waits(state: PurseState, paid: set[bytes], collected: set[bytes]) -> int:
     """Fen debited for a Request that its till has given up, and not given back yet."""
     pending = (slot for slot in state.slots if slot.state is SlotState.PENDING)
-    return sum(slot.amount for slot in pending if slot.request_hash not in paid)
+    return sum(s.amount for s in pending if s.request_hash not in paid and s.voucher_hash not in collected)

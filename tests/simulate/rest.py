@@ -14,6 +14,7 @@ from simulate.clock import MINUTE
 from simulate.district import District, Sample
 from simulate.findings import findings, losses_beyond
 from simulate.promises import broken_promises, uncredited
+from simulate.stalls import Stall
 from simulate.statehash import state_hash
 from simulate.tills import Till
 from simulate.visitors import Visitor
@@ -64,6 +65,8 @@ def come_to_rest(district: District) -> None:
         _finish_sale(district, till)
     for till in list(district.tills):
         _settle(district, till)
+    for stall in district.stalls:
+        _close(district, stall)
     for visitor in district.visitors:
         if visitor.honest and not visitor.lost:
             failure = district.desk.report(visitor.card)
@@ -111,6 +114,18 @@ def _settle(district: District, till: Till) -> None:
     raise CityError("a till cannot bring its sales to the server")
 
 
+def _close(district: District, stall: Stall) -> None:
+    """Everybody who was at the stall comes once more; then it goes online."""
+    lost = {visitor.card.id for visitor in district.visitors if visitor.lost}
+    for card in stall.partners.values():
+        if card.id not in lost:
+            stall.finish(card)
+    for _ in range(_ROUNDS):
+        if stall.go_online():
+            return
+    raise CityError("a stall cannot bring its sales to the server")
+
+
 def _waits(till: Till) -> bool:
     return bool(till.journal.unanswered() or till.journal.unsent_refusals())
 
@@ -121,7 +136,9 @@ def judge(district: District) -> Judgement:
     broken = district.truth.broken
     sums = district.accountant.count(honest, sorted(broken))
     tills = district.all_tills
-    unkept = district.unkept + broken_promises([v for v in district.visitors if v.honest], tills, broken)
+    unkept = district.unkept + broken_promises(
+        [v for v in district.visitors if v.honest], tills, broken, district.accountant
+    )
     unkept += district.operator.ledger().faults
     frauds = district.truth.frauds()
     with district.operator.parts.storage.reading() as tx:
@@ -133,7 +150,7 @@ def judge(district: District) -> Judgement:
     merchants_loss = uncredited(tills)
     district.close()
     databases = [district.directory / DATABASE, *(till.directory / JOURNAL_FILE for till in district.all_tills)]
-    cards = [visitor.card for visitor in district.visitors] + district.strangers
+    cards = [*(v.card for v in district.visitors), *(stall.sam for stall in district.stalls), *district.strangers]
     return Judgement(
         payments=district.payments,
         sums=sums,

@@ -16,6 +16,7 @@ from simulate.cards import Card
 from simulate.chances import LOADING, PAYING, REPORTING, Weather
 from simulate.clock import HOUR, MINUTE, SECOND, Agenda
 from simulate.desk import Desk, Failure
+from simulate.stalls import Stall
 from simulate.tills import Served, Service, Till
 from simulate.truth import Truth
 from wallet_core.errors import PurseRefusal, Refused
@@ -27,6 +28,8 @@ _SMALL, _LARGE, _LIMIT = (50, 3_500), (20_001, 45_000), 50_000  # fen
 LOADS: Final = (20_000, 30_000, 50_000, 80_000)  # fen
 _MOST_LOADS: Final = 40
 _ONLINE: Final = 0.02  # of the acts: going online without need
+_SHOWS: Final = 0.2
+_AT_STALLS: Final = 0.05  # of the sales
 _STAY: Final = (5, 90)  # payments of a visitor, from and to
 PATIENCE: Final = 3  # failures of the same kind before a visitor gives up
 _WAIT_MS: Final = 4 * HOUR  # until tills may have brought what the card has paid them
@@ -39,6 +42,7 @@ class Town(Protocol):
     weather: Weather
     truth: Truth
     desk: Desk
+    stalls: list[Stall]
 
     @property
     def tills(self) -> list[Till]: ...
@@ -88,6 +92,7 @@ class Visitor:
         self._wants_report = False
         self._failures = 0
         self._rest_ms = 0
+        self._stall: Stall | None = None
         self.visited: set[bytes] = set()
         """Ids of tills."""
         self._stay = rng.randint(*_STAY)
@@ -165,7 +170,9 @@ class Visitor:
         """At the operator's desk: limits count anew, and what is final makes room."""
         weather = self._town.weather
         relay = self._rng if self._rng.random() < weather.chances.old_grant else None
-        failure = self._town.desk.report(self.card, weather.card(self._rng, REPORTING), rng=relay)
+        failure = self._town.desk.report(
+            self.card, weather.card(self._rng, REPORTING), show=self._rng.random() < _SHOWS, rng=relay
+        )
         if failure is None:
             self._wants_report = False
             if self.card.state().free_slot() is None:
@@ -191,12 +198,27 @@ class Visitor:
             self._give_up()
 
     def _shop(self) -> None:
+        if self.honest and self._rng.random() < _AT_STALLS:
+            self._meet(self._stall or self._rng.choice(self._town.stalls))
+            return
         till = self._rng.choice(self._town.tills)
         waiting = till.open_sale()
         busy = waiting is not None and waiting.request.payer != self.card.id
         if busy and self._rng.random() >= self._town.weather.chances.other_card:
             return  # with somebody else's sale
         self.tap(till)
+
+    def _meet(self, stall: Stall) -> None:
+        """Both offline: the card and the merchant's secure element."""
+        failure = stall.meet(self.card)
+        self._stall = stall if stall.is_under_way(self.card) else None
+        if failure is None:
+            self.payments += 1
+            self._failures = 0
+        elif isinstance(failure, PurseRefusal):
+            self._on_reason(failure.reason)
+        else:
+            self._disappointed()
 
     def amount(self) -> int:
         """Fen of the next sale; one in forty is large, and then the PIN and the till's certificate are wanted."""
@@ -257,7 +279,9 @@ class Visitor:
 
     def _refused(self, service: Service) -> None:
         """NOT CHARGED: what a reasonable person does about it."""
-        reason = service.why.reason if isinstance(service.why, PurseRefusal) else None
+        self._on_reason(service.why.reason if isinstance(service.why, PurseRefusal) else None)
+
+    def _on_reason(self, reason: Refused | None) -> None:
         if reason in _POOR:
             self._wants_load = True
         elif reason in _ONLINE_ONLY:
