@@ -82,21 +82,6 @@ class Wallet:
     def acknowledge_refusal(self, refusal: bytes, certificate: bytes, operator_certificate: bytes) -> None:
         self._wallet.acknowledge_refusal(refusal, certificate, operator_certificate)
 
-    def resend_to(self, payee: bytes) -> tuple[bytes, ...]:
-        return self._wallet.resend_to(payee)
-
-    def report(self) -> bytes:
-        return self._wallet.report()
-
-    def reverse(self, order: bytes) -> None:
-        self._wallet.reverse(order)
-
-    def store_policy(self, policy: bytes) -> None:
-        self._wallet.store_policy(policy)
-
-    def grant(self, grant: bytes) -> None:
-        self._wallet.grant(grant)
-
     def close(self) -> None:
         self._wallet.close()
 

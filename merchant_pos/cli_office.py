@@ -14,6 +14,7 @@ from merchant_pos.cli_wiring import (
     alone,
     crash_hook,
     open_journal,
+    pin_option,
     reader_option,
     sam_option,
     tap_option,
@@ -26,7 +27,7 @@ from merchant_pos.ports import SystemClock
 from merchant_pos.succession import Inherited, Predecessor, require_not_succeeded
 from wallet_core.certificates import Certificate
 from wallet_core.cli import Context, common_options, read_bytes, read_secret
-from wallet_core.errors import EcnyError, ServerUnreachableError, UsageError
+from wallet_core.errors import EcnyError, OutcomeUnknownError, ServerUnreachableError, UsageError
 
 
 @click.command()
@@ -178,29 +179,34 @@ def history(ctx: Context) -> None:
 @click.command()
 @reader_option
 @sam_option
+@pin_option
 @tap_option
 @timeout_option
 @common_options
-def report(ctx: Context, reader: str, sam: str | None, tap_seconds: float, timeout: float) -> None:
+def report(
+    ctx: Context, reader: str, sam: str | None, pin_file: Path | None, tap_seconds: float, timeout: float
+) -> None:
     """Bring the card online, or with --sam the SAM: its report to the operator, grant and orders back."""
-    from merchant_pos.cards import ReaderSource
-    from merchant_pos.client import HttpServer
+    from hardware.card_views import report_facts, report_text
+    from hardware.taps import tap
+    from merchant_pos.reporting import TillDesk
     from merchant_pos.reporting import report as run
 
+    pin = read_secret(pin_file) if pin_file is not None else None
     directory = till_directory(ctx.data)
     identity = load_identity(directory)
     with (
         alone(directory, "checkout"),
         open_journal(ctx, identity) as journal,
-        HttpServer(identity.server, timeout_s=timeout) as server,
+        TillDesk(identity.server, journal=journal, timeout_s=timeout, step=crash_hook()) as desk,
+        tap(sam or reader, ctx.data, wait_ms=int(tap_seconds * 1000)) as wallet,
     ):
-        purse = ReaderSource(sam or reader, ctx.data, SystemClock()).card(tap_seconds)
         try:
-            payees = dict.fromkeys((identity.id, *(one.sam for one in journal.transfers())))
-            done = run(purse, server, journal, tuple(payees), crash_hook())
-        finally:
-            purse.close()
-    ctx.emit(views.reported_facts(done), views.reported_text(done))
+            done = run(wallet, desk, identity, journal, pin)
+        except OutcomeUnknownError as exc:
+            again = "Put it back and run the same command again: nothing is done twice."
+            raise OutcomeUnknownError(exc.message, next_step=again) from exc
+    ctx.emit(report_facts(done), report_text(done))
 
 
 OFFICE = (enrol, status, sync, history, report)

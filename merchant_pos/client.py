@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from merchant_pos.ports import Expected, Granted
+from merchant_pos.ports import Expected
 from wallet_core.errors import ConfigurationError, ServerUnreachableError, SettlementError
 from wallet_core.ids import HASH_SIZE
 from wallet_core.messages.revocation import MAX_LIST_SIZE
@@ -95,32 +95,6 @@ class HttpServer:
         """The operators' certificates that the server knows, not yet verified."""
         found = self._object("GET", "/v1/trust").get("operators")
         return _octets(found, "operators")
-
-    def report(
-        self,
-        report: bytes,
-        *,
-        vouchers: Sequence[bytes] = (),
-        receipts: Sequence[bytes] = (),
-        refusals: Sequence[bytes] = (),
-        certificates: Sequence[bytes] = (),
-    ) -> Granted:
-        """Hand in a purse's signed Report; what its operator gives back, none of it verified here: the purse does."""
-        asked = {
-            "report": report.hex(),
-            "vouchers": _hex(vouchers),
-            "receipts": _hex(receipts),
-            "refusals": _hex(refusals),
-            "certificates": _hex(certificates),
-        }
-        answer = self._object("POST", "/v1/reports", asked)
-        policy = answer.get("policy")
-        (grant,) = _octets([answer.get("grant")], "grant")
-        return Granted(
-            grant=grant,
-            orders=_octets(answer.get("orders"), "orders"),
-            policy=None if policy is None else _octets([policy], "policy")[0],
-        )
 
     def _object(self, method: str, path: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = json.dumps(asked).encode() if asked is not None else b""

@@ -143,15 +143,6 @@ class DepositServer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """What an operator answers to a purse's Report: signed Grant, ReversalOrders, a newer Policy where it wants one."""
-
-    grant: bytes
-    orders: tuple[bytes, ...]
-    policy: bytes | None
-
-
 class UpkeepServer(Protocol):
     """What a till asks its server for beside deposits (docs/spec/http.md). Nothing is verified here.
 
@@ -169,29 +160,3 @@ class UpkeepServer(Protocol):
     def operators(self) -> tuple[bytes, ...]:
         """`GET /v1/trust`: the operators' certificates."""
         ...
-
-
-class ReportServer(Protocol):
-    """`POST /v1/reports` of docs/spec/http.md."""
-
-    def report(
-        self,
-        report: bytes,
-        *,
-        vouchers: Sequence[bytes] = (),
-        receipts: Sequence[bytes] = (),
-        refusals: Sequence[bytes] = (),
-        certificates: Sequence[bytes] = (),
-    ) -> Granted: ...
-
-
-class ReportingPurse(Protocol):
-    """A purse as REPORT and GRANT see it."""
-
-    def select(self) -> Shown: ...
-    def certificate(self) -> bytes: ...
-    def resend_to(self, payee: bytes) -> tuple[bytes, ...]: ...
-    def report(self) -> bytes: ...
-    def reverse(self, order: bytes) -> None: ...
-    def store_policy(self, policy: bytes) -> None: ...
-    def grant(self, grant: bytes) -> None: ...

@@ -1,111 +1,88 @@
-"""A purse's Report carried to its operator, and grant, orders and policy back into the purse, while a till is online.
+"""A purse brought online at the till: the same as `ecny card report`, with what this till can prove beside it.
 
-The till only carries: the purse signs its Report and verifies all that comes back. Every step may be done again.
+The purse signs its Report and verifies whatever comes back; the till carries, and adds what it has on disk: vouchers
+made out to itself and to its SAM, which a purse shows without a PIN, and the answers of the payees that it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
+import httpx
+
+from hardware.driver import HardWallet
+from hardware.operator_client import Answered, OperatorClient
+from hardware.reporting import Reported, report_purse
+from merchant_pos.identity import Identity
 from merchant_pos.journal import Journal
-from merchant_pos.ports import Granted, ReportingPurse, ReportServer, Step, no_step
-from wallet_core.errors import PurseRefusal, Refused
-from wallet_core.messages import Report, Voucher, parse
+from merchant_pos.ports import Step, no_step
 
-MAX_ROUNDS = 3
 MOST = 64  # of each kind that a report may bring along (docs/spec/http.md, *Reports*): the newest matter
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """`reversed_amount`: fen that came back to the purse; `pending`: vouchers that still wait for an outcome."""
+class TillDesk(OperatorClient):
+    """The operator's server for a till's purses: each report carries what the till has on disk about the purse."""
 
-    purse: bytes
-    balance: int
-    reversed_amount: int
-    orders: int
-    policy: bool
-    pending: int
+    def __init__(
+        self,
+        url: str,
+        *,
+        journal: Journal,
+        timeout_s: float = 30.0,
+        step: Step = no_step,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(url, timeout_s=timeout_s, transport=transport)
+        self._journal = journal
+        self._step = step
+        self._vouchers: tuple[bytes, ...] = ()
+        self._receipts: tuple[bytes, ...] = ()
+        self._refusals: tuple[bytes, ...] = ()
+        self._certificates: tuple[bytes, ...] = ()
+
+    def bring(self, purse: bytes, shown: Iterable[bytes]) -> None:
+        """From now on with what the journal has about `purse`, and with the vouchers that it has `shown`."""
+        own = self._journal.transfers("payer = ? OR payee = ?", (purse, purse))
+        parties = dict.fromkeys(party for one in own for party in (one.payer, one.payee))
+        certificates = map(self._journal.certificate, parties)
+        self._vouchers = (*(one.voucher for one in own if one.voucher is not None), *shown)
+        self._receipts = tuple(one.receipt for one in own if one.receipt is not None)
+        self._refusals = tuple(one.refusal for one in own if one.refusal is not None)
+        self._certificates = tuple(body for body in certificates if body is not None)
+
+    def report(
+        self,
+        report: bytes,
+        *,
+        vouchers: Sequence[bytes] = (),
+        receipts: Sequence[bytes] = (),
+        refusals: Sequence[bytes] = (),
+        certificates: Sequence[bytes] = (),
+    ) -> Answered:
+        self._step("reported")
+        answer = super().report(
+            report,
+            vouchers=_newest(self._vouchers, vouchers),
+            receipts=_newest(self._receipts, receipts),
+            refusals=_newest(self._refusals, refusals),
+            certificates=_newest(self._certificates, certificates),
+        )
+        self._step("granted")
+        return answer
+
+
+def _newest(own: Sequence[bytes], brought: Sequence[bytes]) -> tuple[bytes, ...]:
+    return tuple(dict.fromkeys((*own, *brought)))[-MOST:]
 
 
 def report(
-    purse: ReportingPurse, server: ReportServer, journal: Journal, payees: Sequence[bytes], step: Step = no_step
+    wallet: HardWallet, desk: TillDesk, identity: Identity, journal: Journal, pin: str | None = None
 ) -> Reported:
-    """REPORT to the operator, then its policy, orders and grant into the purse; again once orders have changed it.
+    """REPORT to the operator, its policy, orders and grant back into the purse. Run it again after any error.
 
-    `payees`: ids whose vouchers the purse may show without a PIN (this till, its SAM). Raises SettlementError,
-    PurseRefusal, and what the exchange raises; run it again then.
+    With the holder's `pin` every voucher goes along, whoever it is for. Raises what `hardware.reporting` raises.
     """
-    orders, policy = 0, False
-    shown = purse.select().purse
-    first = _state(purse)
-    for _ in range(MAX_ROUNDS):
-        signed = purse.report()
-        step("reported")
-        granted = _hand_in(signed, purse, server, journal, shown, payees)
-        step("granted")
-        policy = _store_policy(purse, granted) or policy
-        done = _carry_out(purse, granted)
-        orders += done
-        purse.grant(granted.grant)
-        step("grant-stored")
-        if not done:
-            break
-    last = _state(purse)
-    return Reported(
-        purse=shown,
-        balance=last.balance,
-        reversed_amount=last.total_reversed - first.total_reversed,
-        orders=orders,
-        policy=policy,
-        pending=sum(line.state == 1 for line in last.slot_lines),
-    )
-
-
-def _state(purse: ReportingPurse) -> Report:
-    return parse(Report, purse.report()).message
-
-
-def _hand_in(
-    signed: bytes,
-    purse: ReportingPurse,
-    server: ReportServer,
-    journal: Journal,
-    shown: bytes,
-    payees: Sequence[bytes],
-) -> Granted:
-    """With the Report go the vouchers and the payees' answers that this till can give: they prove what it says."""
-    own = journal.transfers("payer = ? OR payee = ?", (shown, shown))
-    vouchers = {parse(Voucher, body).hash: body for payee in payees for body in purse.resend_to(payee)}
-    vouchers |= {one.voucher_hash: one.voucher for one in own if one.voucher is not None and one.voucher_hash}
-    parties = dict.fromkeys(party for one in own for party in (one.payer, one.payee))
-    known = [journal.certificate(party) for party in parties]
-    return server.report(
-        signed,
-        vouchers=tuple(vouchers.values())[-MOST:],
-        receipts=tuple(one.receipt for one in own if one.receipt is not None)[-MOST:],
-        refusals=tuple(one.refusal for one in own if one.refusal is not None)[-MOST:],
-        certificates=tuple(dict.fromkeys((purse.certificate(), *(body for body in known if body is not None))))[:MOST],
-    )
-
-
-def _store_policy(purse: ReportingPurse, granted: Granted) -> bool:
-    """Before the grant, which may want it. The same policy again is refused as not newer: it is there then."""
-    if granted.policy is None:
-        return False
-    purse.store_policy(granted.policy)
-    return True
-
-
-def _carry_out(purse: ReportingPurse, granted: Granted) -> int:
-    """Reversal orders; one whose slot has its outcome already has nothing left to do."""
-    done = 0
-    for order in granted.orders:
-        try:
-            purse.reverse(order)
-            done += 1
-        except PurseRefusal as exc:
-            if exc.reason not in (Refused.NOT_FOUND, Refused.OUTCOME_FINAL):
-                raise
-    return done
+    purse = wallet.select().purse_id
+    payees = dict.fromkeys((identity.id, *(one.sam for one in journal.transfers())))
+    desk.bring(purse, [voucher for payee in payees for voucher in wallet.resend_to(payee)])
+    return report_purse(wallet, desk, pin)

@@ -9,7 +9,6 @@ from merchant_pos.checkout import Outcome
 from merchant_pos.decisions import Result
 from merchant_pos.identity import Identity
 from merchant_pos.journal import Journal
-from merchant_pos.reporting import Reported
 from merchant_pos.sales import CANCELLED, Sale, SaleState
 from merchant_pos.succession import Inherited
 from merchant_pos.sync import Report
@@ -232,26 +231,6 @@ def inherited_facts(came: Inherited | None) -> dict[str, Any]:
 
 def inherited_lines(came: Inherited | None) -> list[str]:
     return [] if came is None else [phrases.inherited(came.sales, came.transfers)]
-
-
-def reported_facts(done: Reported) -> dict[str, Any]:
-    return {
-        "purse": done.purse.hex(),
-        "balance": done.balance,
-        "reversed": done.reversed_amount,
-        "orders": done.orders,
-        "policy": done.policy,
-        "pending": done.pending,
-    }
-
-
-def reported_text(done: Reported) -> str:
-    lines = [f"online  card {short(done.purse)}, balance {fen(done.balance)}"]
-    if done.reversed_amount:
-        lines.append(f"{fen(done.reversed_amount)} came back to it")
-    if done.pending:
-        lines.append(f"{done.pending} payments still wait for an outcome")
-    return "\n".join(lines)
 
 
 def report_text(report: Report, done: Done) -> str:

@@ -355,3 +355,84 @@ def test_signatures_of_a_batch_are_deterministic(till: Till) -> None:
     sync(till, operator)
     signed = parse(DepositBatch, operator.calls[0], max_size=MAX_BATCH_SIZE)
     assert Signed.sign(signed.message, TILL.key).to_bytes() == operator.calls[0]
+
+
+# Under review -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_under_review_is_handed_in_once_more_at_each_sync_until_it_is_settled(till: Till) -> None:
+    sell(till, 2)
+    operator = Operator()
+    operator.statuses[1] = DepositStatus.REVIEW
+    sync(till, operator)
+    operator.statuses = {0: DepositStatus.REVIEW}
+    assert sync(till, operator) == Report(batches=1, rejected=1)
+    operator.statuses = {}
+    assert sync(till, operator) == Report(batches=1, settled=1, settled_amount=100)
+    assert states(till) == [SaleState.SETTLED] * 2
+    bodies = [parse(DepositBatch, body, max_size=MAX_BATCH_SIZE).message.vouchers for body in operator.calls]
+    assert bodies[1] == bodies[2] == bodies[0][1:]
+    assert sum(operator.credited.values()) == 200
+    assert sync(till, operator) == Report()
+
+
+def test_another_verdict_is_not_handed_in_again(till: Till) -> None:
+    sell(till)
+    operator = Operator()
+    operator.statuses[0] = DepositStatus.EQUIVOCATION
+    sync(till, operator)
+    assert sync(till, operator) == Report()
+    assert states(till) == [SaleState.REJECTED]
+
+
+def test_reviews_and_new_sales_share_a_batch(till: Till) -> None:
+    sell(till)
+    operator = Operator()
+    operator.statuses[0] = DepositStatus.REVIEW
+    sync(till, operator)
+    sell(till, 2)
+    operator.statuses = {}
+    assert sync(till, operator, batch_size=2) == Report(batches=2, settled=3, settled_amount=300)
+    assert states(till) == [SaleState.SETTLED] * 3
+
+
+@pytest.mark.parametrize("step", ["frozen", "before-sent", "answered", "verified", "settled"])
+def test_a_till_that_dies_while_it_hands_in_a_review_again(till: Till, step: str) -> None:
+    sell(till)
+    operator = Operator()
+    operator.statuses[0] = DepositStatus.REVIEW
+    sync(till, operator)
+    operator.statuses = {}
+    till.die_at = step
+    with pytest.raises(ProcessDied):
+        sync(till, operator)
+    till.restart()
+    sync(till, operator)
+    assert states(till) == [SaleState.SETTLED]
+    assert len(operator.batches) == 2
+    assert sum(operator.credited.values()) == 100
+
+
+def test_a_server_that_was_set_back_gets_earlier_batches_with_their_reviews(till: Till) -> None:
+    """The voucher is in two batches; each is sent again with what it had, and settled sales stay settled."""
+    sell(till, 2)
+    operator = Operator()
+    operator.statuses[1] = DepositStatus.REVIEW
+    sync(till, operator)
+    operator.statuses = {}
+    sync(till, operator)
+    sell(till)
+    empty = Operator()
+    sync(till, empty)
+    assert {n: empty.batches[n] for n in (1, 2)} == operator.batches
+    assert states(till) == [SaleState.SETTLED] * 3
+
+
+def test_a_used_batch_number_says_what_to_do(till: Till) -> None:
+    sell(till)
+    line = Line(Operator(), SettlementError("batch-number-used: it is", problem="batch-number-used", status=409))
+    with pytest.raises(SettlementError) as caught:
+        sync(till, line)
+    assert caught.value.problem == "batch-number-used"
+    assert "--succeeds" in caught.value.next_step
+    assert len(line.sent) == 1

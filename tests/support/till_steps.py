@@ -9,6 +9,6 @@ TRANSFER = (
     *("held", "collected", "paid", "shown", "acknowledged"),
 )
 UPKEEP = ("before-told", "told", "list-verified", "list-kept")
-REPORT = ("reported", "granted", "grant-stored")
+REPORT = ("reported", "granted")
 OTHER = ("key-saved", "enrolled", "inherited", "unknown", "refused", "renewed")
 ALL = frozenset((*CHARGE, *SYNC, *TRANSFER, *UPKEEP, *REPORT, *OTHER))
