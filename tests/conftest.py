@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from support.pcscd import claim_socket
@@ -31,5 +31,9 @@ set_hypothesis_home_dir(str(Path(__file__).parents[1] / "build" / "hypothesis"))
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile(
     "explore", deadline=None, max_examples=2_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+# Planted faults (tests/mutants) only have to be noticed: the smallest example of each would take minutes to find.
+settings.register_profile(
+    "noticing", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
 )
 settings.load_profile("repeatable")

@@ -21,8 +21,7 @@ class BrokenTrialError(Exception):
 
 def command_of(detector: Detector) -> list[str]:
     if detector.tool == "pytest":
-        # Hypothesis keeps no examples between trees; a failing test is enough.
-        fixed = ["-q", "-x", "--no-header", "--durations=0", "--tb=line"]
+        fixed = ["-q", "-x", "--no-header", "--durations=0", "--tb=line", "--hypothesis-profile=noticing"]
         return [sys.executable, "-m", "pytest", *fixed, *detector.arguments]
     return [sys.executable, f"tests/{detector.tool}/run.py", *detector.arguments]
 
