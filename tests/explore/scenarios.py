@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from explore.desks import carry_report
 from explore.invariants import in_flight
@@ -12,7 +13,7 @@ from explore.market import Budgets, Market, Plan, View
 from explore.purses import Purses
 from explore.scripts import Reader
 from explore.servers import Servers
-from explore.tills import Bench, Tills
+from explore.tills import Activity, Bench, Tills
 from explore.worlds import LOAD, Chip, beginning
 from hardware.driver import HardWallet
 from hardware.emulator.flash import Outcome
@@ -34,11 +35,12 @@ class Profile:
     outcomes: Sequence[Outcome] = tuple(Outcome)
     stride: int = 1
     faults: int | None = None
+    pair_faults: int = 1
     cuts: int | None = None
 
 
 FULL = Profile()
-QUICK = Profile(outcomes=(Outcome.PARTIAL, Outcome.UNSTABLE), stride=3, cuts=1)
+QUICK = Profile(outcomes=(Outcome.PARTIAL, Outcome.UNSTABLE), stride=3, pair_faults=0, cuts=1)
 
 
 def _purses(chip: Chip, profile: Profile) -> Purses:
@@ -193,7 +195,7 @@ def pair(profile: Profile = FULL) -> Market:
             Plan("finish", both, _may_finish),
             Plan("give up", both, _may_give_up),
         ),
-        budgets=Budgets(faults=profile.faults or 0, cuts=(cuts, cuts), of_purse=(0, 1)),
+        budgets=Budgets(faults=profile.pair_faults, cuts=(cuts, cuts), of_purse=(0, 1)),
         outside=LOAD,
         home=_pair_home,
     )
@@ -202,4 +204,87 @@ def pair(profile: Profile = FULL) -> Market:
 BOUNDED = frozenset({"c"})
 """Searched until the time is up."""
 
-SCOPES: dict[str, Callable[[Profile], Market]] = {"a": shop, "b": pair}
+# Scope (c): a card and a merchant's purse pay each other, go online when they like, and more goes wrong
+
+BACK = hashlib.sha256(b"a pot of tea, taken back").digest()
+RETURNED = 2_500  # fen
+
+
+def _refund(bench: Bench) -> str:
+    done = transfer(wallet(bench, PAYEE), wallet(bench, PAYER), RETURNED, BACK)
+    return "acknowledged" if done.acknowledged else "collected"
+
+
+def _finish_back(bench: Bench) -> str:
+    done = finish(wallet(bench, PAYEE), wallet(bench, PAYER))
+    return f"{len(done.transferred)} collected, {len(done.given_up)} given up"
+
+
+def _report_of(purse: int, other: int) -> Activity:
+    start = beginning()
+    chips = (start.payer, start.sam)
+
+    def report(bench: Bench) -> str:
+        return carry_report(bench.script, wallet(bench, purse), [chips[other].purse], [chips[other].certificate])
+
+    return report
+
+
+def _slots(view: View, purse: int) -> bool:
+    return any(facts.slots for facts in view.purses[purse])
+
+
+def _may_refund(view: View) -> bool:
+    """Out of what the merchant's purse has received, once."""
+    return all(facts.balance >= RETURNED and facts.next_n == 1 for facts in view.purses[PAYEE])
+
+
+def _may_finish_back(view: View) -> bool:
+    return _entries(view, PAYER, EntryState.OPEN) or any(
+        slot.state is SlotState.PENDING for facts in view.purses[PAYEE] for slot in facts.slots
+    )
+
+
+def _market_home(view: View) -> bool:
+    still_open = _entries(view, PAYER, EntryState.OPEN) or _entries(view, PAYEE, EntryState.OPEN)
+    return not still_open and not any(in_flight(purses, view.server, view.heard) for purses in product(*view.purses))
+
+
+def market(profile: Profile = FULL) -> Market:
+    """Scope (c)."""
+    start = beginning()
+    both = (PAYER, PAYEE)
+    activities: dict[str, Activity] = {
+        "transfer": _transfer,
+        "finish": _finish,
+        "give up": _give_up,
+        "refund": _refund,
+        "finish refund": _finish_back,
+        "report card": _report_of(PAYER, PAYEE),
+        "report SAM": _report_of(PAYEE, PAYER),
+    }
+    return Market(
+        tills=Tills(start.identity, activities),
+        servers=Servers(start.world, start.database),
+        purses=(_purses(start.payer, profile), _purses(start.sam, profile)),
+        plans=(
+            Plan("transfer", both, _may_transfer),
+            Plan("refund", both, _may_refund),
+            Plan("finish", both, _may_finish),
+            Plan("finish refund", both, _may_finish_back),
+            Plan("give up", both, _may_give_up),
+            Plan("report card", (PAYER,), lambda _: False, lambda view: _slots(view, PAYER)),
+            Plan("report SAM", (PAYEE,), lambda _: False, lambda view: _entries(view, PAYEE, *EntryState)),
+        ),
+        budgets=Budgets(
+            faults=2 if profile.faults is None else profile.faults,
+            cuts=(2 if profile.cuts is None else profile.cuts,),
+            of_purse=(0, 0),
+            needless=2,
+        ),
+        outside=LOAD,
+        home=_market_home,
+    )
+
+
+SCOPES: dict[str, Callable[[Profile], Market]] = {"a": shop, "b": pair, "c": market}

@@ -23,9 +23,8 @@ from support.operator_world import SeededEntropy, World
 
 _CLOCKS = ("at", "asked_at", "received_at", "given_at", "closed_at", "enrolled_at", "expires", "applied_at")
 _TAKEN_IN = (
-    "SELECT hash FROM voucher",
+    "SELECT hash FROM batch",
     "SELECT hash FROM brought_voucher",
-    "SELECT request_hash FROM refusal",
     "SELECT CAST(about || payee || kind AS BLOB) FROM purse_answer",
     "SELECT hash FROM report",
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -27,6 +27,7 @@ from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from hardware.transports.in_process import InProcessTransport
 from merchant_pos.identity import Identity
 from server.enrolment.certifying import Certifier, proven_key
+from server.enrolment.policy_profiles import policy
 from support.keys import NOW
 from support.operator_world import Bank, SeededEntropy, TillDouble, World, certification_request
 from wallet_core.certificates import Certificate, CertificateClass
@@ -117,7 +118,7 @@ def _card(bank: Bank, name: str, seed: int, subject: CertificateClass, profile: 
         wallet,
         lambda number: transport_keys(TEST_BATCH_KEY, number, production=False),
         serial,
-        lambda number, request: _papers(bank, number, request, subject),
+        lambda number, request: _papers(bank, number, request, subject, profile),
         PIN,
     )
     purse = wallet.select().purse_id
@@ -131,19 +132,19 @@ def _card(bank: Bank, name: str, seed: int, subject: CertificateClass, profile: 
     return Chip(name, memory, seed, purse, certificate)
 
 
-def _papers(bank: Bank, serial: bytes, request: bytes, subject: CertificateClass) -> CardPapers:
+def _papers(bank: Bank, serial: bytes, request: bytes, subject: CertificateClass, profile: str) -> CardPapers:
     keyring = bank.world.keyring
     key = proven_key(request, subject, serial)
     certifier = Certifier(keyring)
     certificate = certifier.certify(key, subject, now=NOW, lifetime_s=bank.settings.card_lifetime_s).to_bytes()
     with bank.parts.storage.writing() as tx:
         tx.add_purse(key.thumbprint, certificate, serial, now=NOW)
-    policy = replace(keyring.policy.message, purse_class=subject)
+    limits = policy(profile, keyring.operator_certificate.subject)
     return CardPapers(
         certificate,
         keyring.operator_certificate.to_bytes(),
         keyring.authority_certificate.to_bytes(),
-        Signed.sign(policy, bank.world.operator).to_bytes(),
+        Signed.sign(limits, bank.world.operator).to_bytes(),
         keyring.audit_key(key.thumbprint),
     )
 
