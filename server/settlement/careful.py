@@ -66,7 +66,7 @@ class _Decision:
         return RefusalStatus.RECORDED
 
     def _is_settled(self, request_hash: bytes) -> bool:
-        """By this till or another of its line. The index holds 8 bytes of H(Request): the stored voucher is the proof."""
+        """By this till or another of its line. The index holds 8 bytes of H(Request): the voucher is the proof."""
         prefix = request_prefix(request_hash)
         own = self._deposit.till
         for till in (*own.numbers, *self._tx.successors(own.number)):

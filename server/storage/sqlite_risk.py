@@ -22,12 +22,6 @@ _OPEN = VoucherState.OPEN.value
 _CHARGED = ", ".join(str(state.value) for state in VoucherState if state.charged)
 # State numbers stand in the text: SQLite uses a partial index only where it can see that its condition holds.
 _WAITING = f"{VOUCHER} WHERE state = {_REVIEW}", f"{RIVAL} WHERE state = {_RIVAL}"
-_SUCCESSORS = """
-    WITH RECURSIVE line (number) AS (
-        SELECT number FROM till WHERE succeeds = ? UNION SELECT t.number FROM till t JOIN line ON t.succeeds = line.number
-    )
-    SELECT number FROM line ORDER BY number
-"""
 _OPEN_OUTFLOW = f"SELECT sum(amount) FROM voucher WHERE payer = ? AND state = {_OPEN}"  # noqa: S608  (numbers)
 _SPENDING = f"""
     WITH suspect AS (
@@ -60,9 +54,6 @@ class SqliteRisk(SqliteParties):
     def till_by_number(self, number: int) -> TillRecord | None:
         row = self._row(f"{TILL} WHERE t.number = ?", number)
         return self._till(row) if row else None
-
-    def successors(self, till: int) -> list[int]:
-        return [row[0] for row in self._rows(_SUCCESSORS, till)]
 
     def rivals(self, payer: int, epoch: int, n: int) -> list[VoucherRecord]:
         rows = self._rows(f"{RIVAL} WHERE payer = ? AND epoch = ? AND n = ? ORDER BY hash", payer, epoch, n)
