@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hardware.card_views import info_facts, info_text, voucher_facts, vouchers_text
-from hardware.cli_desk import block, load, personalise, terminate
+from hardware.cli_desk import block, load, personalise, terminate, unload
 from hardware.cli_offline import refuse, report, transfer
 from hardware.cli_options import milliseconds, pin_option, reader_option, wait_option
 from hardware.cli_tools import apdu, readers, trace
@@ -21,21 +21,8 @@ def card() -> None:
     """Hard wallets: make, personalise, load, look at. Test money."""
 
 
-for _command in (
-    new,
-    personalise,
-    load,
-    transfer,
-    report,
-    refuse,
-    block,
-    terminate,
-    readers,
-    apdu,
-    trace,
-    emulate,
-    fault,
-):
+_DESK = (new, personalise, load, unload, transfer, report, refuse, block, terminate)
+for _command in (*_DESK, readers, apdu, trace, emulate, fault):
     card.add_command(_command)
 
 

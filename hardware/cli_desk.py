@@ -1,4 +1,4 @@
-"""`ecny card personalise | load | block | terminate`: the operator's card desk."""
+"""`ecny card personalise | load | unload | block | terminate`: the operator's card desk."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hardware.cli_options import (
     batch_key_option,
     milliseconds,
     parse_id,
+    pin_file_option,
     pin_option,
     reader_option,
     server_option,
@@ -110,6 +111,48 @@ def load(ctx: Context, amount: int, url: str, token_file: Path, reader: str, wai
         "refused": done.stuck,
     }
     ctx.emit(facts, load_text(done, amount))
+
+
+@click.command()
+@amount_argument
+@server_option
+@token_option
+@pin_file_option(required=False, what="The card's PIN, where it wants it; - reads standard input.")
+@reader_option
+@wait_option
+@common_options
+def unload(
+    ctx: Context, amount: int, url: str, token_file: Path, pin_file: Path | None, reader: str, wait_seconds: float
+) -> None:
+    """Pay AMOUNT_FEN fen out of the card; when interrupted, run it again: the amount is paid out once."""
+    from hardware.operator_client import OperatorClient
+    from hardware.unloading import unload_purse
+
+    token = read_secret(token_file)
+    pin = None if pin_file is None else read_secret(pin_file)
+    with OperatorClient(url, token) as server, tap(reader, ctx.data, wait_ms=milliseconds(wait_seconds)) as wallet:
+        try:
+            done = unload_purse(wallet, server, amount, ask_pin=lambda: pin)
+        except OutcomeUnknownError as exc:
+            raise OutcomeUnknownError(
+                exc.message, next_step="Run the same command again: it is paid out once."
+            ) from exc
+    facts = {
+        "amount": done.amount,
+        "finished": list(done.finished),
+        "receipt": None if done.receipt is None else done.receipt.hex(),
+        "acknowledged": done.acknowledged,
+    }
+    lines = [f"paid out {fen(done.amount)}"]
+    if done.receipt is None:
+        lines = [
+            f"the card has paid {fen(done.amount)}, and it is paid out when the card's report shows what it received"
+        ]
+        lines += ["  → Run `ecny card report --pin-file`; do not unload this amount again."]
+    lines += [f"  and {fen(one)} of an interrupted unload" for one in done.finished]
+    if done.receipt is not None and not done.acknowledged:
+        lines.append("  the card has not heard it yet: it does with its next report")
+    ctx.emit(facts, "\n".join(lines))
 
 
 @click.command()

@@ -50,6 +50,25 @@ class PaidLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class UnloadOrder:
+    """What the operator's purse asks of a purse that is unloaded: signed Request and its signer's certificates."""
+
+    unload: str
+    request: bytes
+    payee_certificate: bytes
+    operator_certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOut:
+    """The operator purse's signed Receipt for an unload, and its certificates: what ACKNOWLEDGE wants."""
+
+    receipt: bytes
+    payee_certificate: bytes
+    operator_certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """To a Report: signed Grant and ReversalOrders, and a newer signed Policy, which goes in before the grant."""
 
@@ -139,6 +158,26 @@ class OperatorClient:
     def hand_in(self, receipt: bytes) -> None:
         """`POST /v1/receipts`: a card's signed Receipt."""
         self._answer("POST", "/v1/receipts", receipt, COSE)
+
+    def begin_unload(self, purse: bytes, epoch: int, n: int, amount: int, key: str) -> UnloadOrder:
+        """`POST /v1/unloads` of `amount` fen at the purse's counter (epoch, n); the same key is the same unload."""
+        asked = {"purse": purse.hex(), "epoch": epoch, "n": n, "amount": amount}
+        document = self._json("/v1/unloads", asked, {"Idempotency-Key": key})
+        return UnloadOrder(
+            _text(document, "unload"),
+            _octets(document, "request"),
+            _octets(document, "payee_certificate"),
+            _octets(document, "operator_certificate"),
+        )
+
+    def pay_out(self, unload: str, voucher: bytes) -> PaidOut:
+        """`POST /v1/unloads/{unload}/voucher`: the purse's voucher, once; the same one again: the same Receipt."""
+        document = self._answer("POST", f"/v1/unloads/{unload}/voucher", voucher, COSE)
+        return PaidOut(
+            _octets(document, "receipt"),
+            _octets(document, "payee_certificate"),
+            _octets(document, "operator_certificate"),
+        )
 
     def report(
         self,

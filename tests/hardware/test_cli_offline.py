@@ -35,6 +35,11 @@ def sam(shell: Shell, tmp_path: Path) -> Shell:
     return other
 
 
+def wallet_of(sam: Shell) -> int:
+    """Fen in the merchant's wallet at the operator."""
+    return sum(one.balance for one in sam.bank.ledger().accounts if one.name.startswith("wallet/"))
+
+
 def both(sam: Shell) -> list[str]:
     return ["--from", "emulator", "--to", f"emulator:{sam.data / 'card'}"]
 
@@ -159,6 +164,28 @@ def test_blocking_wants_the_transport_keys(shell: Shell) -> None:
     error = shell.failed("block", "--batch-key-file", str(shell.data / "bad"), code=ExitCode.VERDICT_NEGATIVE)
     assert "11" * 32 not in json.dumps(error)
     assert shell.ask("info")["lifecycle"] == "active"
+
+
+def test_value_is_paid_out(shell: Shell, sam: Shell) -> None:
+    """What a SAM took in is paid out once its operator has seen where it came from."""
+    shell.run("transfer", "500", *both(sam))
+    assert "paid out RMB 10.00" in shell.run("unload", "1000", *shell.server).stdout
+    shell.run("fault", "--tear", "after-commit", "--command", "PAY")
+    error = shell.failed("unload", "70", *shell.server, code=ExitCode.OUTCOME_UNKNOWN)
+    assert "paid out once" in error["next_step"]
+    assert shell.ask("unload", "70", *shell.server)["finished"] == []
+    for _ in range(2):  # again: it is the same one, and it waits
+        waits = sam.ask("unload", "400", *sam.server)
+        assert (waits["amount"], waits["receipt"]) == (400, None)
+    assert "do not unload this amount again" in sam.run("unload", "400", *sam.server).stdout
+    assert wallet_of(sam) == 0
+    shell.run("report", "--server", shell.url, *shell.pin)
+    assert sam.ask("report", "--server", shell.url, *sam.pin)["pending"] == 0
+    assert wallet_of(sam) == 400
+    assert sam.ask("unload", "100", *sam.server)["acknowledged"]
+    assert wallet_of(sam) == 500
+    assert balances(shell, sam) == (LOADED - 1_570, 0)
+    assert shell.bank.ledger().conserved
 
 
 def test_a_replacement_names_the_card_whose_place_it_takes(shell: Shell, tmp_path: Path) -> None:
