@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crash.books import Acknowledged, Harm, compare
-from crash.forge import KILLED, Child, Forge
+from crash.forge import KILLED, LONGEST_S, Child, Forge
 from crash.lanes import Checkout, Desk, Lane, Outbox
 from crash.shop import DESK, NONE, SERVER, TILL, Plants, Shop, ShopError, free_port
 
@@ -60,6 +60,7 @@ class Lap:
             "desk": (DESK, self._desk),
         }
         self._running: dict[str, Child] = {}
+        self._idle: set[str] = set()  # lanes that have nothing to do now
         self._pace = _FIRST_PACE_S  # seconds that a command takes here
         self.result = Result()
 
@@ -102,8 +103,10 @@ class Lap:
         shots = [_Shot(one, now + self._pace * self._rng.uniform(0.1, 5.0)) for one in victims[:left]]
         stopped: set[str] = set()
         while shots or self._running:
+            if time.monotonic() > now + LONGEST_S:
+                raise ShopError("the round comes to no end")
             self._start_lanes(stopped, going=bool(shots))
-            due = min((shot.at for shot in shots), default=now + 60.0)
+            due = min((shot.at for shot in shots), default=now + LONGEST_S)
             self._forge.news(due - time.monotonic())
             for shot in [shot for shot in shots if shot.at <= time.monotonic()]:
                 if self._fire(shot, stopped):
@@ -114,7 +117,10 @@ class Lap:
         for name, (_, lane) in self._lanes.items():
             if going and name not in stopped and name not in self._running:
                 child = lane.start()
-                if child is not None:
+                if child is None:
+                    self._idle.add(name)
+                else:
+                    self._idle.discard(name)
                     self._running[name] = child
 
     def _take_ends(self, stopped: set[str]) -> None:
@@ -131,8 +137,8 @@ class Lap:
         else:
             names = [name for name, (place, _) in self._lanes.items() if place == shot.victim]
             running = [name for name in names if name in self._running]
-            if not running and all(name in stopped or self._idle(name) for name in names):
-                return True  # it has stopped for this round
+            if not running and stopped | self._idle >= set(names):
+                return True  # it does nothing more in this round
             chosen = running if self._rng.random() < 0.3 else running[: 1 + self._rng.randrange(2)][-1:]
             targets = [self._running[name] for name in chosen]
         if not self._kill(shot.victim, targets):
@@ -140,9 +146,6 @@ class Lap:
             return False
         stopped |= {name for name, (place, _) in self._lanes.items() if place == shot.victim}
         return True
-
-    def _idle(self, name: str) -> bool:
-        return name == DESK and self._desk.has_nothing_to_do
 
     def _kill(self, victim: str, targets: list[Child]) -> bool:
         """At least one of these has ended by our signal. A till or desk that dies with several processes dies once."""
