@@ -74,13 +74,14 @@ class Reckoning:
 
 def newest_totals(tx: Reader, purse: PurseRecord, audit_key: bytes) -> Totals:
     """From the audit blocks of its vouchers, its Receipts, and its reports and the grants that answered them."""
-    totals, archive = Totals(), Archive(tx)
+    totals, archive, paid = Totals(), Archive(tx), 0
     for record in tx.vouchers_of_payer(purse.number):
+        paid += record.amount
         voucher = parse(Voucher, archive.bytes_of(record)).message
         try:
             audit = AuditData.open(audit_key, voucher.audit, voucher.n)
         except MismatchError:
-            continue  # no honest card seals so; its voucher counts all the same
+            continue  # no honest card seals so; its amount counts all the same
         acked = audit.total_out - audit.exposure
         totals = totals.with_(audit.total_in, audit.total_out, audit.total_reversed, acked)
     for raw in tx.receipts(purse.id):
@@ -90,7 +91,7 @@ def newest_totals(tx: Reader, purse: PurseRecord, audit_key: bytes) -> Totals:
     if reported is not None:
         totals = totals.with_(reported.total_in, reported.total_out, reported.total_reversed, reported.out_acked)
         totals = replace(totals, unable=reported.lifecycle >= Lifecycle.BLOCKED)
-    return totals
+    return replace(totals, total_out=max(totals.total_out, paid))
 
 
 def reckon(tx: Reader, purse: PurseRecord, audit_key: bytes, risk: RiskSettings, now: int) -> Reckoning:
