@@ -175,7 +175,7 @@ def _ledger_text(report: LedgerReport) -> str:
     totals = [
         ("issued", report.issued),
         ("operator purses", report.operator_purses),
-        ("loads in flight", report.in_flight),
+        ("in flight", report.in_flight),
         ("cards (shadows)", report.cards),
         ("wallets", report.wallets),
         ("redeemed", report.redeemed),

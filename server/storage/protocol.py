@@ -115,7 +115,7 @@ class DepositReader(Protocol):
 
     def headroom(self, card_accounts: Collection[int]) -> dict[int, int]:
         """For each card account: fen the card is proved to have received less what is settled, that is, its shadow and
-        its loads in flight."""
+        what is in flight to it."""
         ...
 
     def is_overdrawn(self, card_accounts: Collection[int]) -> bool:

@@ -10,7 +10,7 @@ from server.storage.records_risk import Predecessor
 
 @dataclass(frozen=True, slots=True)
 class PurseRecord:
-    """A purse that can pay. `number`: the storage's own; its two accounts: its shadow and its loads in flight."""
+    """A purse that can pay. `number`: the storage's own; its two accounts: its shadow and what is in flight to it."""
 
     number: int
     id: bytes
