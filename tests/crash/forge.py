@@ -45,6 +45,9 @@ class Child:
         self.started = time.monotonic()
         self._out, self._err = files
 
+    def end(self, code: int) -> None:
+        self.code, self.took = code, time.monotonic() - self.started
+
     def kill(self) -> None:
         """SIGKILL, now; whether it came in time is seen in `code`."""
         self._forge.order({"kill": self.pid})
@@ -85,6 +88,7 @@ class Forge:
         self._count = 0
         self._children: dict[int, Child] = {}
         self._started: list[int] = []
+        self._ended: dict[int, int] = {}  # pid → code, of children that ended before `start` had them
         self._rest = b""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ECNY_")}
         environment |= {"LD_PRELOAD": str(preload)} if preload else {}
@@ -106,7 +110,10 @@ class Forge:
         self.order({"start": order})
         self.until(lambda: bool(self._started), LONGEST_S, "the forge")
         child = Child(self, self._started.pop(), words, files)
-        self._children[child.pid] = child
+        if child.pid in self._ended:
+            child.end(self._ended.pop(child.pid))
+        else:
+            self._children[child.pid] = child
         return child
 
     def run(self, words: Sequence[str], home: Path, *, plant: str = "") -> Child:
@@ -137,8 +144,11 @@ class Forge:
         if "started" in news:
             self._started.append(news["started"])
             return
-        child = self._children.pop(news["ended"])
-        child.code, child.took = news["code"], time.monotonic() - child.started
+        child = self._children.pop(news["ended"], None)
+        if child is None:
+            self._ended[news["ended"]] = news["code"]
+        else:
+            child.end(news["code"])
 
     def until(self, done: Callable[[], bool], most_s: float, what: str, *, look_s: float = LONGEST_S) -> None:
         """Take in news until `done`, which is asked again after each and every `look_s` seconds."""

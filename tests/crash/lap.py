@@ -47,7 +47,7 @@ class Lap:
         self._rng = random.Random(seed)
         self._name = seed.replace("/", "-")
         workers = 1 if self._rng.random() < 0.1 else 0
-        self._shop = Shop(forge, data, port=free_port(self._rng), workers=workers, plants=plants)
+        self._shop = Shop(forge, data, port=free_port(), workers=workers, plants=plants)
         self._shop.furnish(self._rng, blank=_CARDS)
         self._forge = forge
         self._told = Acknowledged()

@@ -68,7 +68,7 @@ def record(directory: Path, seed: str, *, sales: int = SALES, plants: Plants = N
     rng = random.Random(seed)
     root, log = directory / PLACE, directory / "log"
     root.mkdir(parents=True)
-    with RecordedForge(directory, root, log) as forge, Shop(forge, root, port=free_port(rng), plants=plants) as shop:
+    with RecordedForge(directory, root, log) as forge, Shop(forge, root, port=free_port(), plants=plants) as shop:
         shop.furnish(rng, blank=CARDS)
         disk = Disk(root)
         _Day(shop, rng, sales).play()

@@ -169,8 +169,9 @@ class Shop:
         return {**self.info(card), "vouchers": vouchers}
 
 
-def free_port(rng: random.Random) -> int:
-    for port in rng.sample(_PORTS, 100):
+def free_port() -> int:
+    """Not from the seed: shops of one seed may be open at the same time."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
