@@ -11,7 +11,10 @@ from support.tree import ROOT
 from wallet_core.keys import PublicKey
 
 FOLDER = ROOT / "tests" / "vectors"
-FILES = ("audit.json", "certificates.json", "chains.json", "keys.json", "messages.json", "negative.json")
+FILES = (
+    *("audit.json", "certificates.json", "chains.json", "frauds.json"),
+    *("keys.json", "messages.json", "negative.json"),
+)
 
 
 @cache

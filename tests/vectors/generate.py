@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import chains  # noqa: E402
+import frauds  # noqa: E402
 import negative  # noqa: E402
 
 from support import keys, samples  # noqa: E402
@@ -335,6 +336,7 @@ def all_files() -> dict[str, dict[str, Any]]:
         "messages.json": message_vectors(),
         "certificates.json": certificate_vectors(),
         "audit.json": audit_vectors(),
+        "frauds.json": {"origin": OURS, "vectors": frauds.good(), "refused": frauds.refused()},
         "chains.json": {"origin": OURS, "vectors": chains.vectors()},
         "negative.json": {"origin": OURS, "vectors": negative.vectors()},
     }

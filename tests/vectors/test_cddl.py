@@ -9,7 +9,7 @@ import pycddl
 import pytest
 
 from support import cddl
-from support.vectors import by_name, vectors
+from support.vectors import by_name, read, vectors
 
 POSITIVE = [*vectors("messages.json"), *vectors("certificates.json")]
 # `bstr .size 8` lets a number, a tag and a text of that size through in this library; our codec does not.
@@ -25,6 +25,8 @@ RULES = {
     "Certificate": "certificate",
     "Request": "request",
     "Voucher": "voucher",
+    "Receipt": "receipt",
+    "Refusal": "refusal",
     "Policy": "policy",
     "DepositBatch": "deposit-batch",
     "DepositAnswer": "deposit-answer",
@@ -69,3 +71,21 @@ def test_the_library_still_does_not_see_it(name: str) -> None:
 def test_every_rule_has_a_vector() -> None:
     assert {vector["rule"] for vector in POSITIVE} == set(cddl.messages())
     assert {vector["read_as"] for vector in SHAPES} <= set(RULES)
+
+
+@pytest.mark.parametrize("vector", vectors("frauds.json"), ids=name_of)
+def test_a_proof_of_fraud_fits(vector: dict[str, Any]) -> None:
+    """It, and each message and certificate in it."""
+    data = bytes.fromhex(vector["proof"])
+    cddl.schema(vector["rule"]).validate_cbor(data)
+    content = cbor2.loads(data)
+    for message, listed in zip(content[3], vector["messages"], strict=True):
+        cddl.judge(RULES[listed["type"]], message)
+    for certificate in content[4]:
+        cddl.judge("certificate", certificate)
+
+
+@pytest.mark.parametrize("vector", [v for v in read("frauds.json")["refused"] if v["shape"]], ids=name_of)
+def test_a_proof_of_wrong_shape_does_not_fit(vector: dict[str, Any]) -> None:
+    with pytest.raises((pycddl.ValidationError, cbor2.CBORDecodeError)):
+        cddl.schema("fraud-proof").validate_cbor(bytes.fromhex(vector["proof"]))

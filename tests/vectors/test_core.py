@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.vectors import by_name, public_key, read, vectors
-from wallet_core import messages
+from wallet_core import fraud, messages
 from wallet_core.audit import AuditData
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cose import Sign1
@@ -149,3 +149,30 @@ def test_an_audit_block(vector: dict[str, Any]) -> None:
     assert AuditData.open(key, sealed, block.n) == block
     with pytest.raises(MismatchError):
         AuditData.open(key, sealed, block.n - 1)
+
+
+def convict(vector: dict[str, Any]) -> fraud.Culprit:
+    """With the authority's certificate alone."""
+    root = Certificate.from_bytes(octets(by_name("frauds.json", "two vouchers")["root"]))
+    return fraud.check(fraud.FraudProof.from_bytes(octets(vector["proof"])), TrustStore(root, production=False))
+
+
+@pytest.mark.parametrize("vector", vectors("frauds.json"), ids=name_of)
+def test_a_proof_of_fraud(vector: dict[str, Any]) -> None:
+    proof = fraud.FraudProof.from_bytes(octets(vector["proof"]))
+    assert proof.to_bytes().hex() == vector["proof"]
+    said = [{"type": type(one.message).__name__, "hash": one.hash.hex()} for one in proof.messages]
+    assert said == vector["messages"]
+    assert [one.subject.hex() for one in proof.certificates] == vector["certificates"]
+    culprit = convict(vector)
+    assert culprit.id == public_key(vector["culprit"]).thumbprint
+    assert culprit.kind == proof.kind == vector["kind"]
+
+
+@pytest.mark.parametrize("vector", read("frauds.json")["refused"], ids=name_of)
+def test_what_proves_no_fraud(vector: dict[str, Any]) -> None:
+    if vector["stage"] == "check":
+        fraud.FraudProof.from_bytes(octets(vector["proof"]))
+    with pytest.raises(CodecError if vector["stage"] == "parse" else VerificationError) as caught:
+        convict(vector)
+    assert caught.value.code == vector["error"]

@@ -33,6 +33,7 @@ def test_the_witness_agrees_with_everything() -> None:
         "messages": len(vectors("messages.json")),
         "certificates": len(vectors("certificates.json")),
         "audit blocks": len(vectors("audit.json")),
+        "proofs": len(vectors("frauds.json")),
         "refused signatures": sum(vector["stage"] == "verify" for vector in vectors("negative.json")),
     }
 
@@ -48,6 +49,7 @@ def test_the_witness_agrees_with_everything() -> None:
         ("certificates.json", "hash"),
         ("certificates.json", "cose"),
         ("audit.json", "sealed"),
+        ("frauds.json", "proof"),
     ],
 )
 def test_the_witness_notices_one_wrong_bit(file: str, member: str, tmp_path: Path) -> None:

@@ -172,6 +172,53 @@ def check_refused(vector: dict[str, Any], keys: dict[str, dict[str, Any]]) -> No
     raise Disagreement("the signature verifies here")
 
 
+def check_proof(vector: dict[str, Any], keys: dict[str, dict[str, Any]]) -> None:
+    """Two statements of the culprit that cannot both be true, signed by a key that the authority's chain certifies."""
+    culprit = keys[vector["culprit"]]
+    proof = cbor2.loads(bytes.fromhex(vector["proof"]))
+    same("encoding", cbor2.dumps(proof, canonical=True).hex(), vector["proof"])
+    same("head", [proof[0], proof[1], proof[2], len(proof)], [15, 1, vector["kind"], 5])
+    parts = [cbor2.loads(data).value for data in proof[3]]
+    hashes = [hashlib.sha256(cbor2.dumps(["Signature1", one[0], b"", one[2]])).hexdigest() for one in parts]
+    same("hashes", hashes, [one["hash"] for one in vector["messages"]])
+    said = [cbor2.loads(one[2]) for one in parts]
+    same("types", [one[0] for one in said], [TYPES[one["type"]][0] for one in vector["messages"]])
+    for data in proof[3][:2]:
+        cwt.COSE.new().decode(data, verifier(culprit))
+    if vector["kind"] == 2:
+        receipt, refusal, voucher = said
+        same("payee", [one[5].hex() for one in said], [culprit["thumbprint"]] * 3)
+        same("voucher", receipt[12].hex(), hashes[2])
+        same("Request", refusal[9], voucher[9])
+    else:
+        first, second = said
+        same("payer", [one[2].hex() for one in said], [culprit["thumbprint"]] * 2)
+        same("epoch", first[3], second[3])
+        n, other = first[4], hashes[1]
+        if second[0] == TYPES["Report"][0]:
+            lines = [second[18][at : at + 37] for at in range(0, 592, 37)]
+            (other,) = [line[5:].hex() for line in lines if line[:4] == n]
+        else:
+            same("counter", second[4], n)
+        same("another voucher", other != hashes[0], True)
+    check_chain(proof[4], vector, culprit, keys)
+
+
+def check_chain(
+    certificates: list[bytes], vector: dict[str, Any], culprit: dict[str, Any], keys: dict[str, dict[str, Any]]
+) -> None:
+    """The culprit's certificate by the operator's key, the operator's by the authority's, that by itself."""
+    chain = [
+        certificates[vector["certificates"].index(keys[name]["thumbprint"])] for name in (culprit["name"], "operator")
+    ]
+    names = (culprit["name"], "operator", "authority")
+    for data, subject, issuer in zip(
+        (*chain, bytes.fromhex(vector["root"])), names, (*names[1:], "authority"), strict=True
+    ):
+        claims = cwt.decode(data, verifier(keys[issuer], kid=True))
+        same("subject", claims[8][1][-2].hex(), keys[subject]["x"])
+
+
 def read(folder: Path, name: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
     return content
@@ -199,6 +246,8 @@ def main(folder: Path) -> dict[str, Any]:
         attempt("certificates", vector["name"], check_certificate, vector, keys)
     for vector in read(folder, "audit.json")["vectors"]:
         attempt("audit blocks", vector["name"], check_audit, vector)
+    for vector in read(folder, "frauds.json")["vectors"]:
+        attempt("proofs", vector["name"], check_proof, vector, keys)
     for vector in read(folder, "negative.json")["vectors"]:
         if vector["stage"] == "verify":
             attempt("refused signatures", vector["name"], check_refused, vector, keys)
