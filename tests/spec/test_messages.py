@@ -14,10 +14,13 @@ from support.samples import BATCH, REVOCATIONS, SAMPLES, Sample
 from support.tree import ROOT
 from wallet_core import audit, certificates, codec, ids, money
 from wallet_core.certificates import CertificateClass
+from wallet_core.fraud import MAX_CERTIFICATES as MAX_CERTIFICATES_OF_A_PROOF
+from wallet_core.fraud import MAX_PROOF_SIZE, FraudKind
 from wallet_core.messages import MessageType, RevocationReason, Signed, SpendMode
 from wallet_core.messages.deposit import MAX_BATCH_SIZE, MAX_CERTIFICATES, MAX_ITEM_SIZE, MAX_REFUSALS, MAX_VOUCHERS
 from wallet_core.messages.layout import FixedMessage, Kind, Slot
 from wallet_core.messages.revocation import MAX_ENTRIES, MAX_LIST_SIZE
+from wallet_core.messages.signed import MAX_FIXED_SIZE
 from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, EntryState, Lifecycle, SlotState
 from wallet_core.suites import Suite, profile
 
@@ -151,6 +154,17 @@ def test_lines_of_report_and_grant() -> None:
         assert named == (final if rule == "grant" else {one.value: one.name.lower() for one in states if one}), line
 
 
+def test_the_fraud_proof() -> None:
+    assert members("fraud-proof")[2] == f"{min(FraudKind)} / {max(FraudKind)}"
+    assert number_after(r"4 => \[1\*(\d+) bstr\]", body("fraud-proof")) == MAX_CERTIFICATES_OF_A_PROOF
+    largest = 3 * MAX_FIXED_SIZE + MAX_CERTIFICATES_OF_A_PROOF * certificates.MAX_CERTIFICATE_SIZE
+    assert largest < MAX_PROOF_SIZE
+
+
+def test_a_fixed_message_fits_its_limit() -> None:
+    assert max(signed_size(sample.rule) for sample in FIXED) == signed_size("report") <= MAX_FIXED_SIZE
+
+
 def test_the_revocation_list() -> None:
     entries = re.search(r"\[0\*(\d+) \[id, 1\.\.(\d)\]\], +; rising ids; (.*)", body("revocation-list-payload"))
     assert entries
@@ -199,6 +213,11 @@ def test_sizes_in_apdu_md() -> None:
         ("signed Request", "request"),
         ("signed Voucher", "voucher"),
         ("signed CertificationRequest", "certification-request"),
+        ("signed Receipt", "receipt"),
+        ("signed Refusal", "refusal"),
+        ("signed ReversalOrder", "reversal-order"),
+        ("signed Report", "report"),
+        ("signed Grant", "grant"),
     ):
         assert {int(size) for size in re.findall(rf"{words} \((\d+)\)", APDU)} == {signed_size(rule)}, words
     assert number_after(r"certificates have (\d+) bytes", APDU) == len(PARTIES[0].certificate.to_bytes())

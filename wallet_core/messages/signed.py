@@ -23,7 +23,7 @@ class Payload(Protocol):
 
 M = TypeVar("M", bound=Payload)
 
-MAX_FIXED_SIZE = 1280  # a Report, the longest message of fixed layout, has 1103; a batch names its own limit
+MAX_FIXED_SIZE = 1280  # a Report, the longest message of fixed layout, has 1088; a batch names its own limit
 
 
 @dataclass(frozen=True, slots=True)
