@@ -20,6 +20,7 @@ from hardware.emulator.faults import FaultPlan, Tear
 from hardware.exchange import CardConnection
 from hardware.purse_transfer import Transferred, finish, transfer
 from hardware.readers import open_transport
+from hardware.transports.card_wait import ReaderWatch
 from support import tally
 from support.cards import LOAD, CardInHand, World, make_world, merchant_sam, personalised_card, record_of
 from support.echo_card import CardInReader
@@ -41,11 +42,15 @@ class InSlot:
 
     hand: CardInHand
     reader: str
+    inside: CardInReader
+    watch: ReaderWatch
     wallet: HardWallet
 
     def tap(self) -> None:
-        """Taken off and put back; a torn one is waited for."""
+        """Torn, and put back as soon as pcscd has seen it go: it looks every 0.4 s."""
+        assert self.watch.wait_for_removal(PATIENCE_MS)  # before it is let go: an unpowered card looks like none
         self.wallet.close()
+        self.inside.remote.insert()
         self.wallet = HardWallet(CardConnection(open_transport(self.reader, wait_ms=PATIENCE_MS)))
 
     def power_cycle(self) -> None:
@@ -72,9 +77,10 @@ def two_slots(*hands: CardInHand) -> Iterator[tuple[InSlot, InSlot]]:
         slots = []
         for number, (hand, reader) in enumerate(zip(hands, READERS, strict=True)):
             hand.connection.close()
-            leaving.enter_context(CardInReader(hand.card, stack, number, reinsert_ms=0))
+            inside = leaving.enter_context(CardInReader(hand.card, stack, number))
+            watch = leaving.enter_context(ReaderWatch(reader))
             wallet = HardWallet(CardConnection(open_transport(reader, wait_ms=PATIENCE_MS)))
-            slots.append(InSlot(hand, reader, wallet))
+            slots.append(InSlot(hand, reader, inside, watch, wallet))
             leaving.callback(lambda slot=slots[-1]: slot.wallet.close())
         yield slots[0], slots[1]
 

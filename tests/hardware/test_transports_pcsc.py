@@ -151,12 +151,13 @@ def test_the_card_is_taken_away_at_each_exchange(exchange: int, inside: InReader
     connection.close()
 
 
-def test_tap_again(inside: InReader, stack: PrivatePcscd) -> None:
+def test_tap_again(inside: InReader, stack: PrivatePcscd, watch: ReaderWatch) -> None:
     # What a till does after a tear: lets go of the reader and opens it again, at once, with some patience.
     transport = open_transport(FIRST)
     inside.card.tear_at(1, after_work=True)
     with pytest.raises(OutcomeUnknownError):
         transport.transmit(COUNT.to_bytes())
+    assert watch.wait_for_removal(PATIENCE_MS)  # on a busy machine pcscd looks later than every 0.4 s
     transport.close()
     inside.remote.insert()
     transport = open_transport("auto", wait_ms=PATIENCE_MS)
