@@ -25,11 +25,11 @@ class Image:
 
     @property
     def hash(self) -> bytes:
-        parts = [len(self.changed).to_bytes(2)]
-        for index, data in self.changed:
-            parts += [index.to_bytes(2), data]
+        """Of the content. Cells have one size, so that they need no separators."""
+        indices = bytes(part for index, _ in self.changed for part in divmod(index, 256))
+        parts = [indices, b"".join(data for _, data in self.changed)]
         for index, candidates in self.unstable:
-            parts += [index.to_bytes(2), *candidates]
+            parts += [index.to_bytes(2), b"".join(candidates)]
         return digest(parts)
 
 

@@ -104,6 +104,7 @@ class Searcher:
         if self._owner(key) == self._number:
             self._take(key, market.first, 0, 0, 0)
         self._level, self._next = self._next, []
+        depth = 0
         while True:
             parcels = self._slice()
             now = time.monotonic()
@@ -123,8 +124,10 @@ class Searcher:
                 if following == 0:
                     found.exhausted = not found.broken
                     break
-                found.levels += 1
+                depth += 1
                 self._level, self._next = self._next, []
+                if self._level:
+                    found.levels = depth
         self._finish()
         return found
 

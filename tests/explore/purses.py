@@ -119,6 +119,7 @@ class Purses:
         self._run_logs: dict[tuple[int, bytes], Logs] = {}
         self._run_cuts: dict[tuple[int, bytes], tuple[Cut, ...]] = {}
         self._facts: dict[bytes, tuple[PurseFacts, ...]] = {}
+        self._facts_of: dict[int, tuple[PurseFacts, ...]] = {}
         self.first = self.off_state(Image())
         self.key = self._read_key()
 
@@ -255,6 +256,9 @@ class Purses:
 
     def facts(self, state: int) -> tuple[PurseFacts, ...]:
         """What the purse may be at its next power-up: one set of facts, or those before and after a torn commit."""
+        known = self._facts_of.get(state)
+        if known is not None:
+            return known
         value = self.store.values[state]
         image = value.now if isinstance(value, Power) else value
         key = image.hash
@@ -263,6 +267,7 @@ class Purses:
             read = {self._shown(): None for _ in self._every_power_up(image) if self._card.vault is not None}
             found = self._facts[key] = tuple(read)
             self._live = None
+        self._facts_of[state] = found
         return found
 
     def _read_key(self) -> PublicKey:

@@ -11,10 +11,14 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
@@ -24,7 +28,7 @@ if __name__ == "__main__":
 from explore.endings import out_of_order, stranded  # noqa: E402
 from explore.frontier import Broken, Found, Limits, Searcher  # noqa: E402
 from explore.scenarios import BOUNDED, FULL, QUICK, SCOPES, Profile  # noqa: E402
-from explore.signing import memoise  # noqa: E402
+from explore.signing import remembered  # noqa: E402
 from explore.traces import Trace, play, steps_to  # noqa: E402
 from wallet_core.errors import ConfigurationError  # noqa: E402
 
@@ -60,9 +64,13 @@ def explore(
     scope: str, profile: Profile = FULL, *, limits: Limits = UNLIMITED, workers: int = 1, traces: Path = TRACES
 ) -> Result:
     """Search one scope; a broken invariant is in the result, and the way to it in a file."""
-    memoise()
     started = time.monotonic()
-    found = _alone(scope, profile, limits) if workers == 1 else _shared(scope, profile, limits, workers)
+    with _quiet(), remembered():
+        found = _alone(scope, profile, limits) if workers == 1 else _shared(scope, profile, limits, workers)
+        return _result(scope, profile, found, started, traces)
+
+
+def _result(scope: str, profile: Profile, found: Sequence[Found], started: float, traces: Path) -> Result:
     exhausted = all(one.exhausted for one in found)
     broken = [one for part in found for one in part.broken]
     if exhausted:
@@ -85,6 +93,21 @@ def _trace(scope: str, profile: Profile, found: Sequence[Found], broken: Sequenc
     path = traces / "trace.json"
     Trace(scope, profile, steps_to(SCOPES[scope](profile), found, broken[0]), broken[0].text).write(path)
     return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log of a server that handles a hundred thousand requests."""
+    before = structlog.get_config()
+    structlog.configure(processors=[_drop])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _drop(_logger: Any, _name: str, _event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    raise structlog.DropEvent
 
 
 def _alone(scope: str, profile: Profile, limits: Limits) -> list[Found]:
@@ -139,10 +162,10 @@ def _work(
 
 def replay(path: Path) -> int:
     """Play a trace; 1 if it ends in a broken invariant, as it should."""
-    memoise()
     trace = Trace.read(path)
     print(f"scope {trace.scope}, {len(trace.steps)} steps, recorded: {trace.broken}")
-    broken = play(trace, print)
+    with _quiet(), remembered():
+        broken = play(trace, print)
     print(f"replayed: {len(trace.steps)} steps, {broken or 'no invariant is broken'}")
     return 1 if broken else 0
 

@@ -30,17 +30,22 @@ SALE = 6_800  # fen
 
 @dataclass(frozen=True)
 class Profile:
-    """How much of a scope is searched; the default is all of it. `stride`: cells between two cuts that are tried."""
+    """How much of a scope is searched; the default is all of it.
+
+    `outcomes`, `stride`: of the cuts that are tried, and cells between two of them; `faults` (`pair_faults` in scope
+    (b)), `cuts`, `needless`: the budgets of `market.Budgets`, None for those of the scope.
+    """
 
     outcomes: Sequence[Outcome] = tuple(Outcome)
     stride: int = 1
     faults: int | None = None
     pair_faults: int = 1
     cuts: int | None = None
+    needless: int | None = None
 
 
 FULL = Profile()
-QUICK = Profile(outcomes=(Outcome.PARTIAL, Outcome.UNSTABLE), stride=3, pair_faults=0, cuts=1)
+QUICK = Profile(outcomes=(Outcome.PARTIAL, Outcome.UNSTABLE), stride=3, pair_faults=0, cuts=1, needless=0)
 
 
 def _purses(chip: Chip, profile: Profile) -> Purses:
@@ -123,7 +128,7 @@ def shop(profile: Profile = FULL) -> Market:
             faults=1 if profile.faults is None else profile.faults,
             cuts=(2 if profile.cuts is None else profile.cuts,),
             of_purse=(0,),
-            needless=1,
+            needless=1 if profile.needless is None else profile.needless,
         ),
         outside=LOAD,
         home=_shop_home,
@@ -280,7 +285,7 @@ def market(profile: Profile = FULL) -> Market:
             faults=2 if profile.faults is None else profile.faults,
             cuts=(2 if profile.cuts is None else profile.cuts,),
             of_purse=(0, 0),
-            needless=2,
+            needless=2 if profile.needless is None else profile.needless,
         ),
         outside=LOAD,
         home=_market_home,

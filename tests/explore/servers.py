@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from flask.testing import FlaskClient
+
 from explore.facts import ServerFacts
 from explore.interning import Store, digest
 from server.app import Parts, create_app
@@ -96,21 +98,21 @@ class Servers:
         """What the server does with this request; I6: the same request again changes nothing."""
         found = self._handled.get((state, asked))
         if found is None:
-            status, content_type, body = self._answer(state, asked)
+            settings = self._world.settings(entropy=SeededEntropy("server"))
+            client = create_app(settings, Parts.of(settings, self._storage)).test_client()
+            status, content_type, body = self._answer(client, state, asked)
             after = self._here()
             wrong = ""
             if after != state:
-                again = self._answer(after, asked)
+                again = self._answer(client, after, asked)
                 if again != (status, content_type, body) or self._here() != after:
                     wrong = "I6: the server answers a repeated request with other bytes, or does it again"
             found = self._handled[state, asked] = Handled(after, status, content_type, body, wrong)
         return found
 
-    def _answer(self, state: int, asked: Asked) -> tuple[int, str, bytes]:
+    def _answer(self, client: FlaskClient, state: int, asked: Asked) -> tuple[int, str, bytes]:
         self.executed += 1
         self._storage.become(zlib.decompress(self.store.values[state]))
-        settings = self._world.settings(entropy=SeededEntropy("server"))
-        client = create_app(settings, Parts.of(settings, self._storage)).test_client()
         response = client.open(asked.path, method=asked.method, data=asked.body, content_type=asked.content_type)
         return response.status_code, response.content_type or "", response.data
 

@@ -7,21 +7,19 @@ not verify is never remembered.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from wallet_core.keys import PublicKey, SoftwareKey
 
 _signed: dict[tuple[bytes, bytes], bytes] = {}
 _verified: set[bytes] = set()
-_done = False
 
 
-def memoise() -> None:
-    """Let every key of this process remember. May be called again."""
-    global _done
-    if _done:
-        return
-    _done = True
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Until the end of the block every key of this process remembers."""
     sign, check = SoftwareKey.sign, PublicKey._check
 
     def remembered_sign(self: SoftwareKey, message: bytes) -> bytes:
@@ -40,3 +38,8 @@ def memoise() -> None:
 
     SoftwareKey.sign = remembered_sign  # type: ignore[method-assign]
     PublicKey._check = remembered_check  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SoftwareKey.sign = sign  # type: ignore[method-assign]
+        PublicKey._check = check  # type: ignore[method-assign]

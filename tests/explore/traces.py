@@ -78,7 +78,8 @@ def play(trace: Trace, say: Callable[[str], None]) -> str:
     Raises ConfigurationError where the code of today has no such step.
     """
     market = SCOPES[trace.scope](trace.profile)
-    here, broken = market.first, ""
+    here = market.first
+    broken = market.check(here)[0]
     for number, label in enumerate(trace.steps, 1):
         steps = {_tuple(_plain(step.label)): step for step in market.steps(here)}
         if label not in steps:

@@ -6,14 +6,10 @@ All of it is made by the real code from fixed keys: personalisation over SCP03, 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
-
-import structlog
 
 from explore.servers import MemoryStorage
 from hardware.driver import HardWallet
@@ -69,7 +65,6 @@ class Beginning:
 @cache
 def beginning() -> Beginning:
     """The same one each time, in every process."""
-    structlog.configure(processors=[_drop])
     with tempfile.TemporaryDirectory() as directory:
         world = World.make(Path(directory))
         storage = MemoryStorage()
@@ -83,10 +78,6 @@ def beginning() -> Beginning:
         finally:
             bank.close()
     return Beginning(world, database, identity, payer, other, sam)
-
-
-def _drop(_logger: Any, _name: str, _event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    raise structlog.DropEvent
 
 
 def _till(bank: Bank) -> Identity:
