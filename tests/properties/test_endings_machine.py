@@ -589,7 +589,7 @@ def play(machine: EndingsMachine) -> None:
 
 def test_every_transfer_ends_once() -> None:
     seen.clear()
-    run_state_machine_as_test(EndingsMachine, settings=settings(max_examples=80, stateful_step_count=60))
+    run_state_machine_as_test(EndingsMachine, settings=settings(max_examples=50, stateful_step_count=60))
     assert set(seen) >= DRAWN, sorted(DRAWN - set(seen))
 
 
