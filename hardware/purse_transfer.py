@@ -120,7 +120,8 @@ def transfer(
 def finish(payer: HardWallet, payee: HardWallet, *, ask_pin: AskPin = no_pin) -> Finished:
     """End what is open between two purses: collect and acknowledge what was paid, pay what was asked and not answered.
 
-    A Request whose counter has passed is REFUSED: STALE proves that it charged nothing. Raises what `transfer` raises;
+    A Request whose counter has passed is REFUSED: STALE proves that it charged nothing. So is one whose payment the
+    payer's operator has given back (its stored voucher must not be collected any more). Raises what `transfer` raises;
     another refusal of the payer (limits, PIN) leaves the Request open: pay it later, or `give_up`.
     """
     pair = _Pair(payer, payee)
@@ -137,15 +138,20 @@ def finish(payer: HardWallet, payee: HardWallet, *, ask_pin: AskPin = no_pin) ->
         else:
             left.append(voucher)
 
+    returned: set[bytes] = set()
     for voucher, state in pair.vouchers():
         if state is SlotState.PENDING:
             settle(voucher)
+        elif state is SlotState.REVERSED:
+            returned.add(voucher.message.request_hash)
     for request in pair.open_requests():
         try:
-            paid = pair.pay(request, ask_pin)
+            paid = None if request.hash in returned else pair.pay(request, ask_pin)
         except PurseRefusal as refusal:
             if refusal.reason is not Refused.STALE:
                 raise
+            paid = None
+        if paid is None:
             given_up.append(GivenUp(request.hash, payee.refuse(request.hash), 0))
         else:
             settle(paid)
@@ -303,8 +309,9 @@ class _Pair:
         try:
             self._payer.acknowledge(receipt, *self._payee_papers)
         except PurseRefusal as refusal:
-            if refusal.reason is not Refused.NOT_FOUND:  # freed by a grant, which knew the outcome already
+            if refusal.reason is Refused.OUTCOME_FINAL:
                 raise
+            return refusal.reason is Refused.NOT_FOUND  # freed by a grant, which knew the outcome already
         except (TransportError, CardError):
             return False
         return True

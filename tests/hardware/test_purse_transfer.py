@@ -274,6 +274,27 @@ def test_a_debit_that_was_refused_is_given_back_by_finish(shop: Counter) -> None
     assert (back.returned, shop.balances) == (SALE, (LOAD, 0))
 
 
+@pytest.mark.parametrize("again", ["finish", "transfer"])
+def test_what_the_operator_has_given_back_is_not_collected(shop: Counter, again: str) -> None:
+    """The payee was declared destroyed, an order reversed the debit, and the payee turns up with its open Request."""
+    shop.payer.plans.plans.append(FaultPlan(Tear.AFTER_COMMIT, command="PAY"))
+    with pytest.raises(OutcomeUnknownError):
+        shop.transfer()
+    payee = shop.payee.tap().purse_id
+    shop.payer.tap()
+    [voucher] = shop.payer.wallet.resend_to(payee)
+    shop.payer.wallet.reverse(shop.payer.world.order_for(voucher))
+    shop.tap()
+    if again == "finish":
+        [back] = shop.finish().given_up
+        assert (back.returned, shop.balances) == (0, (LOAD, 0))
+        assert shop.entries == [EntryState.REFUSED]
+    else:
+        shop.transfer()
+        assert shop.balances == (LOAD - SALE, SALE)
+        assert shop.entries == [EntryState.REFUSED, EntryState.COLLECTED]
+
+
 def test_a_payee_that_has_forgotten_leaves_it_to_the_payers_operator(shop: Counter) -> None:
     """COLLECTED, never acknowledged, and the payee's grant freed its entry: a grant will tell the payer."""
     world = shop.payer.world
