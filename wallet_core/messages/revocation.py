@@ -15,7 +15,7 @@ from wallet_core.messages.layout import SUITE_LABEL, TYPE_LABEL, MessageType
 from wallet_core.suites import Suite, profile
 
 MAX_ENTRIES = 100_000
-MAX_LIST_SIZE = 4 * 1024 * 1024 + 4096  # bytes, envelope included
+MAX_LIST_SIZE = 4 * 1024 * 1024  # bytes, envelope included
 _LAST_SECOND = 2**32 - 1
 
 
