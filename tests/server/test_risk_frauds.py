@@ -259,12 +259,13 @@ def test_a_standing_only_gets_worse(bank: Bank) -> None:
     assert bank.parts.desk.freeze(card.id, NOW) is PurseStatus.REVOKED
 
 
-def test_a_revoked_card_finishes_what_it_began(bank: Bank) -> None:
+def test_a_frozen_card_finishes_what_it_began_but_gets_no_orders(bank: Bank) -> None:
     purse, till = enrol(bank, "card", loaded=500), bank.till("t")
     voucher, _ = pays_till(purse, till, 300)
+    _, refused = pays_till(purse, till, 100)
+    bank.settle(till.batch([], [till.refusal(refused)]))
     bank.parts.desk.freeze(purse.id, NOW)
-    answered = report(bank, purse)
-    assert answered.orders == ()
+    assert report(bank, purse).orders == ()
     assert bank.settle(till.batch([voucher])).credited == 300
     with pytest.raises(Problem, match="frozen"):
         load(bank, purse, 5, "more")

@@ -1,4 +1,4 @@
-"""kill -9 at every step of a refund, of a till declared dead, of a review that is paid: asked again, each counts once."""
+"""kill -9 at every step of a refund, a till declared dead, a review that is paid: asked again, each counts once."""
 
 from __future__ import annotations
 
