@@ -21,7 +21,7 @@ from crash.shop import DESK, NONE, SERVER, TILL, Plants, Shop, ShopError, free_p
 _ROUND = {(TILL,): 8, (SERVER,): 8, (TILL, SERVER): 3, (DESK,): 1, (DESK, SERVER): 1}
 _IN_RECOVERY = 0.15  # how often a command of the recovery is aimed at too
 _FIRST_PACE_S = 0.03
-_CARDS = 40  # more than a lap uses
+_CARDS = 16  # more than a lap uses
 
 
 @dataclass

@@ -20,7 +20,7 @@ from crash.disk import Disk, Loss
 from crash.forge import Child, Forge
 from crash.lanes import Checkout, Desk, Outbox
 from crash.moment import Moment, Words, server_keeps, till_keeps
-from crash.recorder import SAID, SENT, SYNC
+from crash.recorder import SAID, SENT, SYNC, Record
 from crash.recording import Recording
 from crash.shop import Card, Shop, ShopError
 from merchant_pos.identity import is_enrolled
@@ -85,7 +85,7 @@ class PowerLoss:
     def _chosen(self, points: int) -> Counter[int]:
         """Where to cut: after words, beside syncs and anywhere, in equal parts."""
         records = self._day.records
-        words = [at for at, one in enumerate(records, 1) if one.op in (SAID, SENT)]
+        words = [at for at, one in enumerate(records, 1) if self._is_promise(one)]
         syncs = [at for at, one in enumerate(records, 1) if one.op == SYNC]
         beside = sorted({near for at in syncs for near in (at - 1, at)} - {0})
         anywhere = range(1, len(records) + 1)
@@ -93,6 +93,12 @@ class PowerLoss:
         return Counter(
             at for places, size in zip((words, beside, anywhere), parts, strict=True) for at in self._draw(places, size)
         )
+
+    def _is_promise(self, record: Record) -> bool:
+        """PAID, an enrolment or a report of till or desk, or what the server has sent."""
+        if record.op == SENT:
+            return record.inode == self._day.port
+        return record.op == SAID and any(word in record.data for word in (b"PAID", b"enrolled", b"{"))
 
     def _draw(self, places: Sequence[int], size: int) -> list[int]:
         whole, rest = divmod(size, len(places))
