@@ -12,7 +12,7 @@ debit without a voucher, a credit without a load, and a voucher that is settled 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -72,10 +72,11 @@ class Accountant:
         self.refunded: dict[bytes, int] = defaultdict(int)
         """Fen that it has taken from them."""
 
-    def count(self, honest: Iterable[Card], broken: Iterable[bytes]) -> Sums:
-        """`honest`: cards whose secure element holds; `broken`: ids of the others."""
+    def count(self, honest: Iterable[Card], broken: Iterable[bytes], frozen: Sequence[Card] = ()) -> Sums:
+        """`honest`: cards whose secure element holds; `broken`: ids of the others; `frozen`: lost ones, whose holders
+        have a claim now instead of the card."""
         known = list(honest)
-        for card in known:
+        for card in (*known, *frozen):
             self.look(card)  # who has collected comes before who still waits
         with self._reading() as tx:
             held: dict[AccountKind, int] = dict.fromkeys(AccountKind, 0)
@@ -92,9 +93,10 @@ class Accountant:
                 if (AccountKind.LOAD_IN_FLIGHT, card.id.hex()) in owned:
                     loads = tx.pending_loads(card.id)
                     in_flight += sum(load.amount for load in loads if load.voucher_hash not in self.collected)
-            claims = sum(
+            claims = sum(self._in_books(tx, card) for card in frozen)
+            claims += sum(
                 owned.get((kind, purse.hex()), 0)
-                for purse in broken
+                for purse in (*broken, *(card.id for card in frozen))
                 for kind in (AccountKind.LOAD_IN_FLIGHT, AccountKind.CARD)
             )
         return Sums(
@@ -150,6 +152,20 @@ class Accountant:
                 self._settled.add((purse, n))
                 del holding.pending[n]
         return sum(amount for _, amount in holding.pending.values())
+
+    def _in_books(self, tx: Reader, card: Card) -> int:
+        """What the ledger's word on a frozen card lacks: transfers between purses of which it has not heard yet."""
+        state, missing = card.state(), 0
+        for slot in state.slots:
+            if slot.state is not SlotState.FREE and slot.voucher_hash in self.collected:
+                missing -= slot.amount * (tx.voucher(self._number(tx, card.id), 1, slot.n) is None)
+        for entry in state.table:
+            if entry.state is EntryState.COLLECTED:
+                asked = parse(Request, entry.request).message
+                if asked.payer != self.operator_purse:
+                    row = tx.voucher(self._number(tx, asked.payer), 1, asked.n)
+                    missing += entry.amount * (row is None or row.state is not VoucherState.SETTLED)
+        return missing
 
     def _number(self, tx: Reader, purse: bytes) -> int:
         if purse not in self._numbers:

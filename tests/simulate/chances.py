@@ -65,6 +65,7 @@ class Chances:
     old_grant: float = 0.2
     till_offline: float = 0.1
     till_restored: float = 0.02
+    till_destroyed: float = 0.02
 
 
 CALM: Final = Chances(**dict.fromkeys(Chances.__dataclass_fields__, 0.0))

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from simulate.accounting import Accountant
+from simulate.accounting import Accountant, Sums
 from simulate.adversaries import CrookedTill, cloned, minting
 from simulate.bank import Operator, Papers
 from simulate.cards import Card
@@ -29,7 +29,7 @@ from simulate.truth import Truth
 from simulate.visitors import Visitor
 from wallet_core.certificates import Certificate
 
-VISITORS: Final = 40
+VISITORS: Final = 40  # at a time; fewer where there is little to do
 MERCHANTS: Final = 5
 TILLS_EACH: Final = 2
 CROOKED: Final = 2
@@ -103,7 +103,7 @@ class District:
         self.desk.look = self.accountant.look
         self.stalls: list[Stall] = []
         self._open_shops()
-        for _ in range(VISITORS):
+        for _ in range(min(VISITORS, 8 + quota // 10)):
             self._welcome()
         self.agenda.after(SAMPLE_MS, self._sample)
 
@@ -159,7 +159,7 @@ class District:
             stall.go_online()
             self.agenda.after(self._rng.randrange(_STALL_MS), lambda: self._stall_online(stall))
 
-    def _open_till(self, kind: type[Till], merchant: str, code: str) -> Till:
+    def _open_till(self, kind: type[Till], merchant: str, code: str, old: Till | None = None) -> Till:
         name = f"till-{len(self.all_tills)}"
         till = kind(
             self.directory / name,
@@ -170,7 +170,7 @@ class District:
             self.streams.under(name),
             self._count_payment,
         )
-        till.enrol(code)
+        till.enrol(code, old)
         self.all_tills.append(till)
         self.desk.payees.append(till.id)
         self.tills.append(till)
@@ -191,7 +191,21 @@ class District:
         if not isinstance(till, CrookedTill) and self._rng.random() < chances.till_restored / 24:
             image = till.backup()
             self.agenda.after(self._rng.randrange(*_AWAY_MS), lambda: self._set_back(till, image))
+        if not isinstance(till, CrookedTill) and self._rng.random() < chances.till_destroyed / 24:
+            self._destroy(till)
+            return
         self.agenda.after(_ROUND_MS, lambda: self._cashier(till))
+
+    def _destroy(self, till: Till) -> None:
+        """Its disk is gone, with what it had not sent. The merchant gets another till, and says so to the operator."""
+        till.replaced = till.set_back = True
+        self.tills.remove(till)
+        self._open_till(Till, till.merchant, self.operator.code(till.merchant))
+        self.agenda.after(self._rng.randrange(*_AWAY_MS), lambda: self.declare_dead(till))
+
+    def declare_dead(self, till: Till) -> None:
+        """Its operator collects for its merchant what cards' reports bring."""
+        self.operator.parts.desk.declare_dead(till.id, self.clock.now())
 
     @staticmethod
     def _back_online(till: Till) -> None:
@@ -202,7 +216,7 @@ class District:
             till.restore(image)
 
     def _sync(self, till: Till) -> None:
-        if not self.selling:
+        if not self.selling or till not in self.tills:
             return
         done = till.sync()
         if till.replaced:
@@ -213,7 +227,7 @@ class District:
     def replace(self, till: Till) -> None:
         """The merchant enrols a new key for a till that the server no longer understands."""
         self.tills.remove(till)
-        self._open_till(Till, till.merchant, self.operator.code(till.merchant))
+        self._open_till(Till, till.merchant, self.operator.code(till.merchant), till)
 
     # Visitors
 
@@ -262,6 +276,24 @@ class District:
         if not till.replaced and not try_till(card, till):
             self.unkept.append(f"till {till.id.hex()} asked a card of another operator")
 
+    def report_loss(self, visitor: Visitor) -> None:
+        """After a while the card is frozen, and what its last messages prove is given back, as far as it is due."""
+
+        def freeze() -> None:
+            if self.selling:
+                self.freeze(visitor)
+                self.agenda.after(self._rng.randrange(*_AWAY_MS), lambda: self.refund(visitor))
+
+        self.agenda.after(self._rng.randrange(*_AWAY_MS), freeze)
+
+    def freeze(self, visitor: Visitor) -> None:
+        self.operator.parts.desk.freeze(visitor.card.id, self.clock.now())
+        visitor.frozen = True
+
+    def refund(self, visitor: Visitor) -> None:
+        if visitor.frozen:
+            self.operator.parts.desk.refund(visitor.card.id, None, self.clock.now())
+
     def gone(self, visitor: Visitor) -> None:
         if self.selling and not visitor.name.endswith("-twin"):
             self.agenda.after(self._rng.randrange(HOUR), self._welcome)
@@ -270,8 +302,13 @@ class District:
 
     @property
     def honest_cards(self) -> list[Card]:
-        """All purses whose secure element holds."""
-        return [*(v.card for v in self.visitors if v.honest), *(stall.sam for stall in self.stalls)]
+        """All purses whose secure element holds and whose value is in them."""
+        holders = [visitor.card for visitor in self.visitors if visitor.honest and not visitor.frozen]
+        return [*holders, *(stall.sam for stall in self.stalls)]
+
+    @property
+    def frozen_cards(self) -> list[Card]:
+        return [visitor.card for visitor in self.visitors if visitor.honest and visitor.frozen]
 
     def _sample(self) -> None:
         """A checkpoint: invariant I1 in the middle of everything, and a point of the plot."""
@@ -279,7 +316,16 @@ class District:
         if self.selling:
             self.agenda.after(SAMPLE_MS, self._sample)
 
-    def look(self) -> None:
-        sums = self.accountant.count(self.honest_cards, sorted(self.truth.broken))
+    def count(self) -> Sums:
+        return self.accountant.count(self.honest_cards, sorted(self.truth.broken), self.frozen_cards)
+
+    def check(self) -> Sums:
+        """Invariant I1, now."""
+        sums = self.count()
         self.worst = max(self.worst, abs(sums.difference))
+        return sums
+
+    def look(self) -> None:
+        """A check, and a point of the plot."""
+        sums = self.check()
         self.samples.append(Sample(self.clock.since_beginning, sums.in_flight, sums.unsettled))

@@ -91,6 +91,6 @@ def _two_outcomes(raw: bytes, answered: bytes) -> set[Fraud]:
     if not voucher_places and not refusal_places:
         return set()
     batch = parse(DepositBatch, raw, max_size=MAX_BATCH_SIZE).message
-    requests = [parse(Voucher, batch.vouchers[i]).message.request_hash for i in voucher_places]
-    requests += [parse(Refusal, batch.refusals[i]).message.request_hash for i in refusal_places]
-    return {Fraud(TWO_OUTCOMES, batch.payee, request) for request in requests}
+    said: list[Voucher | Refusal] = [parse(Voucher, batch.vouchers[i]).message for i in voucher_places]
+    said += [parse(Refusal, batch.refusals[i]).message for i in refusal_places]
+    return {Fraud(TWO_OUTCOMES, one.payee, one.request_hash) for one in said}  # a successor brings its predecessor's

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from merchant_pos.sales import Sale, SaleState
+from server.storage.protocol import Reader
 from simulate.accounting import Accountant
 from simulate.adversaries import CrookedTill
 from simulate.tills import Till
@@ -18,13 +19,13 @@ OF_BROKEN_CARDS = frozenset({DepositStatus.EQUIVOCATION, DepositStatus.REVIEW})
 
 
 def broken_promises(
-    visitors: Iterable[Visitor], tills: Sequence[Till], broken: set[bytes], accountant: Accountant
+    visitors: Sequence[Visitor], tills: Sequence[Till], broken: set[bytes], accountant: Accountant
 ) -> list[str]:
     """`visitors`: the honest ones; `broken`: ids of cards with a broken secure element."""
     found: list[str] = []
     for till in tills:
         if not till.replaced and not isinstance(till, CrookedTill):
-            for sale in till.journal.sales():
+            for sale in (*till.journal.sales(), *till.journal.inherited()):
                 found += _of_merchant(sale, broken)
     return found + _of_holders(visitors, tills, accountant)
 
@@ -34,6 +35,20 @@ def uncredited(tills: Iterable[Till]) -> int:
     honest = (till for till in tills if not isinstance(till, CrookedTill))
     sales = (sale for till in honest for sale in till.journal.sales())
     return sum(sale.amount for sale in sales if sale.state is SaleState.REJECTED)
+
+
+def refunds_beyond(tx: Reader, visitors: Iterable[Visitor]) -> list[str]:
+    """Refunds of lost cards that are more than what the cards hold: in their balance, and in slots without an end."""
+    found = []
+    for visitor in visitors:
+        purse = tx.purse(visitor.card.id) if visitor.frozen else None
+        if purse is None:
+            continue
+        state, given = visitor.card.state(), sum(refund.amount for refund in tx.refunds(purse.number))
+        pending = sum(slot.amount for slot in state.slots if slot.state is SlotState.PENDING)
+        if given > state.balance + pending:
+            found.append(f"{visitor.name} was given back {given} fen for a card that holds {state.balance}")
+    return found
 
 
 def _of_merchant(sale: Sale, broken: set[bytes]) -> list[str]:
@@ -48,7 +63,7 @@ def _of_merchant(sale: Sale, broken: set[bytes]) -> list[str]:
     return [f"order {sale.order} is PAID and rejected as {status.name}"]
 
 
-def _of_holders(visitors: Iterable[Visitor], tills: Sequence[Till], accountant: Accountant) -> list[str]:
+def _of_holders(visitors: Sequence[Visitor], tills: Sequence[Till], accountant: Accountant) -> list[str]:
     """A holder pays for what was PAID and for nothing else; what was given up comes back to a card that goes online.
 
     A dishonest till may give goods away, so there it can be less. A till that was set back has forgotten sales: of who
@@ -74,6 +89,10 @@ def _of_holders(visitors: Iterable[Visitor], tills: Sequence[Till], accountant: 
             found.append(f"{visitor.name} has paid {spent} fen for goods of {least} to {most}")
         if waits and not visitor.lost and visitor.is_home:
             found.append(f"{visitor.name} still waits for {waits} fen that were given up")
+    for visitor in visitors:
+        pending = [slot for slot in visitor.card.state().slots if slot.state is SlotState.PENDING]
+        if visitor.is_home and any(slot.payee not in crooked for slot in pending):
+            found.append(f"{visitor.name} has been online, and a payment to an honest payee has no end")
     return found
 
 

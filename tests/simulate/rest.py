@@ -10,16 +10,17 @@ from simulate.accounting import Sums
 from simulate.adversaries import CrookedTill
 from simulate.bank import DATABASE
 from simulate.cards import CityError
-from simulate.clock import MINUTE
+from simulate.clock import DAY, MINUTE
 from simulate.district import District, Sample
 from simulate.findings import findings, losses_beyond
-from simulate.promises import broken_promises, uncredited
+from simulate.promises import broken_promises, refunds_beyond, uncredited
 from simulate.stalls import Stall
 from simulate.statehash import state_hash
 from simulate.tills import Till
 from simulate.visitors import Visitor
 
 _ROUNDS: Final = 60
+_YEARS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ def come_to_rest(district: District) -> None:
         _finish_sale(district, till)
     for till in list(district.tills):
         _settle(district, till)
+    for visitor in district.visitors:
+        if visitor.honest and visitor.lost and not visitor.frozen:
+            district.freeze(visitor)
+    for till in district.all_tills:
+        if till.replaced:
+            district.declare_dead(till)
     for stall in district.stalls:
         _close(district, stall)
     for visitor in district.visitors:
@@ -74,6 +81,10 @@ def come_to_rest(district: District) -> None:
             if failure is not None and visitor.card.flash.endurance is None:
                 district.unkept.append(f"the card of {visitor.name} cannot be brought online: {failure}")
     district.look()
+    district.clock.ms += _YEARS * 365 * DAY  # beyond expiry and grace: what is left of lost cards is due
+    for visitor in district.visitors:
+        district.refund(visitor)
+    district.check()
 
 
 def _finish_load(district: District, visitor: Visitor) -> None:
@@ -134,18 +145,20 @@ def judge(district: District) -> Judgement:
     """To be asked at rest, once: it closes the district's disks."""
     honest = district.honest_cards
     broken = district.truth.broken
-    sums = district.accountant.count(honest, sorted(broken))
+    sums = district.count()
     tills = district.all_tills
-    unkept = district.unkept + broken_promises(
-        [v for v in district.visitors if v.honest], tills, broken, district.accountant
-    )
+    holders = [visitor for visitor in district.visitors if visitor.honest]
+    unkept = district.unkept + broken_promises(holders, tills, broken, district.accountant)
     unkept += district.operator.ledger().faults
     frauds = district.truth.frauds()
     with district.operator.parts.storage.reading() as tx:
         found = findings(tx, district.operator.papers.keyring.trust(), [till.id for till in tills])
         cap = district.operator.settings.ready_to_lose.review_cap
         unkept += losses_beyond(tx, broken, cap, sums.loss)
-    known = {fraud.party for fraud in frauds} | broken | district.truth.crooked
+        unkept += refunds_beyond(tx, holders)
+    # A till that was set back may refuse in good faith what it has forgotten to have sold.
+    forgetful = {till.id for till in tills if till.set_back}
+    known = {fraud.party for fraud in frauds} | broken | district.truth.crooked | forgetful
     deaths = (sum(till.deaths for till in district.all_tills), district.operator.deaths)
     merchants_loss = uncredited(tills)
     district.close()

@@ -19,19 +19,19 @@ from simulate.district import District, Sample
 from simulate.plot import svg, together
 from wallet_core.purse import receive
 
-ROUGH = Chances(cloned=0.15, minting=0.15, till_restored=1.0, server_dies=0.1)
+ROUGH = Chances(cloned=0.15, minting=0.15, till_restored=2.0, till_destroyed=1.0, card_lost=0.2, server_dies=0.05)
 
 
 def test_same_seed_same_state_for_any_number_of_processes() -> None:
-    here = play_all("seed", 500, workers=0, district=250, chances=ROUGH)
-    there = play_all("seed", 500, workers=2, district=250, chances=ROUGH)
+    here = play_all("seed", 240, workers=0, district=120, chances=ROUGH)
+    there = play_all("seed", 240, workers=2, district=120, chances=ROUGH)
     assert here.well
     assert (here.payments, len(here.districts)) == (there.payments, 2)
-    assert here.frauds > 10
+    assert here.frauds
     assert here.state == there.state
     assert here.districts == there.districts
     assert all(sum(one.deaths) for one in here.districts)
-    other = play_all("another seed", 120, workers=0)
+    other = play_all("another seed", 50, workers=0)
     assert other.well
     assert other.state != here.state
 
@@ -77,7 +77,7 @@ def test_a_debit_that_is_forgotten_is_a_difference() -> None:
 
 def test_a_fraud_that_nobody_looks_for_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SqliteDeposits, "add_evidence", lambda *_: None)
-    verdict = play_all("seed", 200, workers=0, chances=replace(ROUGH, cloned=0.5, minting=0.0))
+    verdict = play_all("seed", 150, workers=0, chances=replace(ROUGH, cloned=0.5, minting=0.0))
     assert verdict.difference == 0
     assert verdict.found < verdict.frauds
     assert not verdict.well
@@ -85,7 +85,7 @@ def test_a_fraud_that_nobody_looks_for_is_missed(monkeypatch: pytest.MonkeyPatch
 
 def test_an_order_that_is_not_carried_out_is_a_promise_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HardWallet, "reverse", lambda *_: None)
-    verdict = play_all("seed", 200, workers=0, chances=replace(CALM, card_torn=0.3, walks_away=1.0))
+    verdict = play_all("seed", 120, workers=0, chances=replace(CALM, card_torn=0.3, walks_away=1.0))
     assert verdict.difference == 0
     assert any("still waits for" in promise for promise in verdict.unkept)
     assert not verdict.well

@@ -22,6 +22,7 @@ from merchant_pos.identity import JOURNAL_FILE, Identity
 from merchant_pos.journal import Journal
 from merchant_pos.ports import PinEntry
 from merchant_pos.sales import Order, Sale
+from merchant_pos.succession import Predecessor
 from merchant_pos.sync import Sync
 from simulate.bank import ADDRESS
 from simulate.cards import Card, CityError
@@ -102,9 +103,10 @@ class Till:
         self._die_at = ""
         self.deposits = HttpServer(ADDRESS, transport=wire)
 
-    def enrol(self, code: str) -> None:
-        """With the merchant's one-time code, again until the answer comes through."""
+    def enrol(self, code: str, old: Till | None = None) -> None:
+        """With the merchant's one-time code, again until the answer comes through; `old`: the till that it succeeds."""
         entropy = self._streams.entropy("key")
+        predecessor = old.hand_in() if old is not None else None
         for _ in range(_TRIES):
             try:
                 self.identity: Identity = enrol(
@@ -116,12 +118,31 @@ class Till:
                     entropy=entropy,
                     now=self._clock.now(),
                     step=lambda _: None,
+                    succeeds=predecessor.identity.id if predecessor is not None else None,
+                    before_enrolled=lambda identity: self._take_over(predecessor, identity),
                 )
             except (SettlementError, CodecError, VerificationError):
                 continue
+            if predecessor is not None:
+                predecessor.retire(self.identity)
+                predecessor.close()
             self._start()
             return
         raise CityError("a till cannot be enrolled")
+
+    def hand_in(self) -> Predecessor:
+        """Give up what is open, and become somebody's predecessor."""
+        self.checkout.cancel()
+        return Predecessor(self.directory, self._clock.now_ms)
+
+    def _take_over(self, predecessor: Predecessor | None, identity: Identity) -> None:
+        if predecessor is None:
+            return
+        journal = Journal(self.directory / JOURNAL_FILE, till=identity.id, now_ms=self._clock.now_ms)
+        try:
+            predecessor.hand_over(identity, journal)
+        finally:
+            journal.close()
 
     @property
     def id(self) -> bytes:

@@ -51,6 +51,10 @@ class Town(Protocol):
         """Whether the district still has payments to make."""
         ...
 
+    def report_loss(self, visitor: Visitor) -> None:
+        """This visitor has lost the card, and says so."""
+        ...
+
     def gone(self, visitor: Visitor) -> None:
         """This visitor does nothing any more."""
         ...
@@ -78,6 +82,8 @@ class Visitor:
         self.card = card
         self.honest = True
         self.lost = False
+        self.frozen = False
+        """The operator knows that the card is lost: its holder has a claim, and the card is worth nothing more."""
         self.left = False
         self.is_home = False
         """The card has been online after everything had come to rest."""
@@ -133,6 +139,7 @@ class Visitor:
     def lose(self) -> None:
         """The card lies in the street; what it holds is still there."""
         self.lost = True
+        self._town.report_loss(self)
         self._leave()
 
     def _leave(self) -> None:
@@ -141,7 +148,7 @@ class Visitor:
 
     def _give_up(self) -> None:
         """Leaves, once no till waits for this card."""
-        if self.open_at is None:
+        if self.open_at is None or self.open_at.replaced:
             self._leave()
 
     def _load(self) -> None:
