@@ -167,7 +167,7 @@ class TwoPurses:
         self._step("paid")
         self.announce(paid, late=late)
         if payer is not None:
-            self._acknowledge(paid, payer.purse)
+            self._acknowledge(paid, payer)
         return TransferOutcome(Result.PAID, paid)
 
     def announce(self, paid: Transfer, *, late: bool = False) -> None:
@@ -211,7 +211,7 @@ class TwoPurses:
                 closed = OutcomeUnknownError(phrases.PAYEE_CLOSED)
             else:
                 if payer is not None:
-                    self._acknowledge(refused, payer.purse)
+                    self._acknowledge(refused, payer)
                 return TransferOutcome(Result.NOT_CHARGED, refused)
         if transfer.state is TransferState.HELD:
             return self._still_held(transfer, OutcomeUnknownError(phrases.NOT_DECIDED))
@@ -231,7 +231,7 @@ class TwoPurses:
             except EcnyError:
                 continue
         for transfer in self._journal.unacknowledged(present.shown.purse):
-            self._acknowledge(transfer, present.purse)
+            self._acknowledge(transfer, present)
 
     def _decide_late(self, transfer: Transfer, payee: Present) -> None:
         if transfer.state is TransferState.ASKING:
@@ -255,14 +255,19 @@ class TwoPurses:
                 return
         self._journal.dropped(transfer.k, "never asked for")
 
-    def _acknowledge(self, transfer: Transfer, payer: Purse) -> None:
-        """Let the payer hear its payee's answer. Off the tap path: whatever comes of it changes nothing here."""
+    def _acknowledge(self, transfer: Transfer, payer: Present) -> None:
+        """Let the payer hear its payee's answer. Off the tap path: whatever comes of it changes nothing here.
+
+        NOT_FOUND means that the payer has no use for it any more, so another purse in its reader must not be asked.
+        """
+        if payer.shown.purse != transfer.payer:
+            return
         papers = self._papers_of(transfer.payee)
         try:
             if transfer.receipt is not None:
-                payer.acknowledge(transfer.receipt, *papers)
+                payer.purse.acknowledge(transfer.receipt, *papers)
             elif transfer.refusal is not None:
-                payer.acknowledge_refusal(transfer.refusal, *papers)
+                payer.purse.acknowledge_refusal(transfer.refusal, *papers)
         except PurseRefusal as exc:
             if exc.reason not in (Refused.NOT_FOUND, Refused.OUTCOME_FINAL):
                 return

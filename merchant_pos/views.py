@@ -42,6 +42,8 @@ def identity_text(identity: Identity) -> str:
 def shown_as(sale: Sale) -> str:
     if sale.state is SaleState.REFUSED and sale.reason == CANCELLED:
         return phrases.CANCELLED
+    if sale.state is SaleState.REJECTED and sale.status == DepositStatus.REVIEW:
+        return phrases.REVIEWED
     return phrases.SHOWN_AS[sale.state.value]
 
 

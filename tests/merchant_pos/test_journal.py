@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -10,16 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from merchant_pos.decisions import make_request
 from merchant_pos.journal import Contents, Journal
 from merchant_pos.sales import MOVES, Order, Sale, SaleState
 from merchant_pos.schema import migrations
-from support.keys import CARD, NOW, OPERATOR, TILL
+from merchant_pos.transfers import FINAL, Kind, Plan, Transfer, TransferState
+from merchant_pos.transfers import MOVES as TRANSFER_MOVES
+from support.keys import CARD, MERCHANT_PURSE, NOW, OPERATOR, TILL
 from support.till import FakeCard
+from support.tree import ROOT
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import ConfigurationError, OutcomeUnknownError, StorageError
-from wallet_core.messages import DepositAnswer, DepositStatus, RefusalStatus, Request
+from wallet_core.messages import DepositAnswer, DepositStatus, RefusalStatus, Request, Signed
 from wallet_core.suites import Suite
 
 ORDER = Order(6_800, "noodles")
@@ -102,6 +107,43 @@ def test_opening_again_migrates_nothing(tmp_path: Path) -> None:
     assert rows == [("m001_journal",), ("m002_sam",)]
     assert len(rows) == len(migrations._migrations)
     again.close()
+
+
+def test_a_journal_of_the_first_version_opens_with_all_that_is_in_it(tmp_path: Path) -> None:
+    """Its batches keep their places, and what was REJECTED may be handed in again."""
+    path = tmp_path / "till.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    migrations.apply(Database(old, execute_plugins=False), stop_before="m002_sam")
+    request = make_request(ORDER, FakeCard().select(), till=TILL.id, k=1)
+    old.execute("UPDATE counters SET next = 4 WHERE name = 'k'")
+    old.execute("UPDATE counters SET next = 2 WHERE name = 'batch'")
+    old.execute(
+        "INSERT INTO batches (number, body, hash, previous, vouchers, refusals, frozen_ms, answer, credited) "
+        "VALUES (1, x'00', ?, ?, 2, 1, 1, x'01', 6800)",
+        (b"\1" * 32, bytes(32)),
+    )
+    for k, state, position, status in ((1, "SETTLED", 0, 0), (2, "REJECTED", 1, 9), (3, "REFUSED", 0, 0)):
+        asked = replace(request, k=k, n=k)
+        voucher = None if state == "REFUSED" else b"voucher %d" % k
+        old.execute(
+            'INSERT INTO sales (k, state, amount, payer, epoch, n, "order", request, request_hash, voucher, '
+            "voucher_hash, refusal, asked_ms, batch, position, status) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?)",
+            (
+                *(k, state, asked.amount, asked.payer, asked.epoch, asked.n, "o", asked.to_payload(), asked.hash),
+                *(voucher, voucher and asked.hash, None if voucher else b"refusal", position, status),
+            ),
+        )
+    old.close()
+    journal = open_journal(path)
+    paid, refused = journal.in_batch(1)
+    assert [[sale.k for sale in sales] for sales in (paid, refused)] == [[1, 2], [3]]
+    again = journal.freeze(10, 10, build, again_up_to=1)
+    assert again is not None
+    assert (again.number, again.previous, [sale.k for sale in journal.in_batch(2)[0]]) == (2, b"\1" * 32, [2])
+    assert [sale.k for sale in journal.in_batch(1)[0]] == [1, 2]
+    assert journal.transfers() == []
+    journal.close()
 
 
 def test_two_processes_may_make_it_at_once(tmp_path: Path) -> None:
@@ -394,3 +436,105 @@ def test_failed_attempts_are_counted_and_leave_the_batch_as_it_is(journal: Journ
     assert (batch.attempts, batch.last_error) == (2, "server-unreachable: still no")
     assert frozen is not None
     assert batch.body == frozen.body
+
+
+# Transfers with the merchant's SAM ----------------------------------------------------------------------------------
+
+
+def plan(**changes: object) -> Plan:
+    base = Plan(
+        kind=Kind.SALE,
+        payer=CARD.id,
+        epoch=1,
+        n=1,
+        payee=MERCHANT_PURSE.id,
+        amount=6_800,
+        order="noodles",
+        order_hash=bytes(32),
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def hold(journal: Journal, number: int = 1) -> Transfer:
+    one = journal.begin(plan(n=number))
+    journal.requested(one.k, b"request %d" % number, bytes([number]) * 32)
+    return journal.held(one.k, b"voucher %d" % number, bytes([100 + number]) * 32, None)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM transfers",
+        "UPDATE transfers SET amount = 1",
+        "UPDATE transfers SET payee = payer",
+        "UPDATE transfers SET request = x'00'",
+        "UPDATE transfers SET voucher = x'00'",
+        "UPDATE transfers SET state = 'ASKED', voucher = NULL, voucher_hash = NULL",
+        "UPDATE transfers SET state = 'REFUSING', voucher = NULL, voucher_hash = NULL",
+        "UPDATE transfers SET state = 'PAID'",
+        "UPDATE transfers SET state = 'DROPPED', request = NULL, request_hash = NULL",
+        "UPDATE transfers SET state = 'FORGOTTEN'",
+        "UPDATE transfers SET original = zeroblob(32)",
+    ],
+)
+def test_what_is_written_of_a_transfer_stays(journal: Journal, statement: str) -> None:
+    hold(journal)
+    before = journal.transfers()
+    with pytest.raises(sqlite3.IntegrityError):
+        raw(journal).execute(statement)
+    assert journal.transfers() == before
+
+
+def test_the_moves_of_a_transfer_are_those_of_the_page() -> None:
+    final = {state for state, after in TRANSFER_MOVES.items() if not after}
+    assert final == set(FINAL)
+    assert set(TRANSFER_MOVES) == set(TransferState)
+    page = (ROOT / "docs" / "spec" / "statuses.md").read_text(encoding="utf-8")
+    section = page.split("## A transfer with the merchant's SAM")[1].split("\n## ")[0]
+    assert re.findall(r"^\| ([A-Z]+) \|", section, re.MULTILINE) == [state.value for state in TransferState]
+
+
+def test_sales_and_transfers_share_their_numbers_and_the_one_that_may_be_open(journal: Journal) -> None:
+    assert [pay(journal).k, hold(journal).k, pay(journal, 2).k] == [1, 2, 3]
+    one = journal.begin(plan(n=9))
+    assert pay(journal, 3).k == 5  # while the SAM is asked no card has been
+    journal.requested(one.k, b"request", bytes(32))
+    for begin in (lambda: ask(journal, 4), lambda: journal.begin(plan(n=10))):
+        with pytest.raises(OutcomeUnknownError):
+            begin()
+    journal.refusing(one.k, "CANCELLED")
+    sale = ask(journal, 4)
+    with pytest.raises(OutcomeUnknownError):
+        journal.begin(plan(n=10))
+    assert journal.open_sale() == sale
+
+
+def test_the_database_itself_lets_one_transfer_be_open(journal: Journal) -> None:
+    one, other = journal.begin(plan()), journal.begin(plan(n=2))
+    journal.requested(one.k, b"request", bytes(32))
+    with pytest.raises(StorageError, match=r"transfers\.open"):
+        journal.requested(other.k, b"another", bytes([1]) * 32)
+
+
+def test_what_is_committed_of_a_transfer_is_answered_without_another_read(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = hold(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_db", _GoneAfterCommit(raw(journal)))
+        paid = journal.collected(one.k, b"receipt", 7)
+    assert (paid.state, paid.left, paid) == (TransferState.PAID, 7, journal.transfer(one.k))
+
+
+def test_taking_over_transfers_twice_is_taking_them_over_once(journal: Journal, tmp_path: Path) -> None:
+    request = make_request(ORDER, FakeCard().select(), till=MERCHANT_PURSE.id, k=1)
+    one = journal.begin(plan())
+    held = journal.requested(one.k, Signed.sign(request, MERCHANT_PURSE.key).to_bytes(), request.hash)
+    held = journal.held(one.k, b"voucher", bytes(32), 5)
+    successor = open_journal(tmp_path / "next.db")
+    pay(successor)
+    assert (successor.adopt([held]), successor.adopt([held])) == (1, 0)
+    (adopted,) = successor.transfers()
+    assert replace(adopted, k=held.k, left=held.left) == held
+    assert adopted.k == 2
+    successor.close()

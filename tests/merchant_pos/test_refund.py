@@ -233,6 +233,15 @@ def test_a_card_that_leaves_after_the_sam_has_paid_gets_it_at_its_next_tap(till:
     assert any(line.startswith("refund 2: REFUNDED") for line in till.lines)
 
 
+def test_another_sam_that_has_taken_the_place_does_not_hear_for_the_one_that_paid(till: SamTill, pair: Pair) -> None:
+    tear(pair[0], "COLLECT", Tear.ANSWER)
+    assert till.refund(1, pair[0], till.reader(pair[1], sam(101))).result is Result.PAID
+    assert not till.journal.transfers()[-1].acknowledged
+    assert pending(pair[1]) == 1
+    assert till.charge(pair[0], pair[1], Order(100, "tea")).result is Result.PAID
+    assert (till.journal.transfers()[1].acknowledged, pending(pair[1])) == (True, 0)
+
+
 def test_an_interrupted_refund_is_finished_before_another_amount(till: SamTill, pair: Pair) -> None:
     tear(pair[1], "PAY, payee verified")
     assert till.refund(1, pair[0], till.reader(pair[1], None), 1_000).result is Result.TAP_AGAIN
