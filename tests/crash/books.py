@@ -92,11 +92,13 @@ def _cards(harm: Harm, cards: list[Facts], paid: list[Facts], told: Acknowledged
     for card in cards:
         purse = card["purse"]
         harm.differ(f"loads of card {purse[:8]}", card["total_in"], told.loaded[purse])
-        harm.differ(f"balance of card {purse[:8]}", card["balance"], told.loaded[purse] - card["total_out"])
-        harm.differ(f"sales with card {purse[:8]}", taken[purse], card["total_out"])
+        spent = card["total_out"] - card["total_reversed"]
+        harm.differ(f"balance of card {purse[:8]}", card["balance"], told.loaded[purse] - spent)
+        harm.differ(f"sales with card {purse[:8]}", taken[purse], spent)
         for voucher in card["vouchers"]:
             name = f"voucher {voucher['n']} of card {purse[:8]}"
-            harm.differ(name, sales.get(voucher["request_hash"], {"amount": 0})["amount"], voucher["amount"])
+            debited = 0 if voucher["state"] == "reversed" else voucher["amount"]
+            harm.differ(name, sales.get(voucher["request_hash"], {"amount": 0})["amount"], debited)
 
 
 def _settled(harm: Harm, paid: list[Facts], ledger: Facts, told: Acknowledged) -> None:

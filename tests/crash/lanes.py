@@ -45,7 +45,7 @@ class Checkout:
         self._card, self._order, self._amount = card, order, amount
 
     def start(self) -> Child | None:
-        if self._card is None or self._card.used:
+        if self._card is None:
             if not self._desk.ready:
                 return None
             self._card = self._desk.ready.pop(0)
@@ -73,7 +73,8 @@ class Checkout:
             self._order = ""
             return True
         if child.code == ExitCode.CARD_REFUSED and self._card is not None:
-            self._card.used, self._order = True, ""  # its slots or limits are used up: NOT CHARGED
+            self._desk.returned.append(self._card)  # NOT CHARGED: its slots or limits are used up until it was online
+            self._card, self._order = None, ""
             return True
         if child.code != KILLED:
             raise ShopError(f"a charge ended with {child.code}: {child.err}")
@@ -135,15 +136,17 @@ class Outbox:
 
 
 class Desk:
-    """The card desk: makes, personalises and loads one card after the other; `ready` are those to pay with."""
+    """The card desk: makes, personalises and loads one card after the other, and brings those that were `returned`
+    online; `ready` are those to pay with."""
 
     def __init__(self, shop: Shop, told: Acknowledged, rng: random.Random) -> None:
         self._shop, self._told, self._rng = shop, told, rng
         self.ready: list[Card] = []
+        self.returned: list[Card] = []
         self._card: Card | None = None
         self._loads = 0
         self._amount = 0  # of the load under way
-        self._killed = False
+        self._killed = self._reports = False
 
     def take_up(self, card: Card, amount: int) -> None:
         """Loading `amount` fen, or personalising (0), was under way when the desk died: to be recovered."""
@@ -152,8 +155,14 @@ class Desk:
     def start(self) -> Child | None:
         if self.has_nothing_to_do:
             return None
-        if self._card is None:
+        if self._card is None and self.returned:
+            self._card, self._reports = self.returned.pop(0), True
+        elif self._card is None:
             self._card, self._loads = self._shop.take_blank_card(), 0
+        if self._reports:
+            # With its PIN a card also hands in its vouchers, deposited or not.
+            pin = ("--pin-file", str(self._shop.pin)) if self._rng.random() < 0.5 else ()
+            return self._shop.desk_starts(self._card, "report", *pin)
         if not self._card.purse:
             return self._shop.desk_starts(self._card, "personalise", "--pin-file", str(self._shop.pin))
         self._amount = self._amount or (self._rng.randint(100, 3_000) if self._loads else FIRST_LOAD)
@@ -168,26 +177,31 @@ class Desk:
             return False
         if child.words[1] == "personalise":
             card.purse = child.facts["purse"]
+        elif child.words[1] == "report":
+            self._finished(card)
         else:
             self._loaded(card)
         return True
+
+    def _finished(self, card: Card) -> None:
+        self.ready.append(card)
+        self._card, self._reports = None, False
 
     def _loaded(self, card: Card) -> None:
         self._told.loaded[card.purse] += self._amount
         card.balance += self._amount
         self._amount, self._loads = 0, self._loads + 1
         if self._loads >= LOADS_EACH or card.balance >= FULL:
-            self.ready.append(card)
-            self._card = None
+            self._finished(card)
 
     @property
     def has_nothing_to_do(self) -> bool:
-        return self._card is None and (len(self.ready) >= 2 or not self._shop.blank)
+        return self._card is None and (len(self.ready) >= 2 or not (self.returned or self._shop.blank))
 
     @property
     def under_way(self) -> bool:
         """Whether something was begun and not seen to its end."""
-        return self._card is not None and (self._killed or self._amount > 0)
+        return self._card is not None and (self._killed or self._reports or self._amount > 0)
 
     def recover(self, watched: Watched) -> None:
         """The same command again; a desk that was killed itself looks first."""
@@ -204,7 +218,8 @@ class Desk:
         raise ShopError("the desk cannot finish")
 
     def _look(self, card: Card) -> None:
-        """What became of the command whose end nobody saw: a load that is not under way any more has ended."""
+        """What became of the command whose end nobody saw: a load that is not under way any more has ended. A report is
+        simply done again."""
         if not card.purse:
             facts = self._shop.info(card)
             card.purse = facts["purse"] if facts["lifecycle"] == "active" else ""

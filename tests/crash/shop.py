@@ -40,12 +40,11 @@ class ShopError(Exception):
 
 @dataclass
 class Card:
-    """An emulated card. `purse`: its id in hexadecimal, once it is personalised; `used`: it can pay no more."""
+    """An emulated card. `purse`: its id in hexadecimal, once it is personalised; `balance`: what was loaded."""
 
     directory: Path
     purse: str = ""
     balance: int = 0
-    used: bool = False
 
     @property
     def reader(self) -> str:
@@ -119,8 +118,9 @@ class Shop:
         return child
 
     def desk_starts(self, card: Card, *words: str) -> Child:
-        """`ecny card personalise` or `load` of this card."""
-        place = ["--server", self.url, "--token-file", str(self.token), "--reader", card.reader, "--json"]
+        """`ecny card personalise`, `load` or `report` of this card."""
+        token = [] if words[0] == "report" else ["--token-file", str(self.token)]
+        place = ["--server", self.url, *token, "--reader", card.reader, "--json"]
         return self.forge.start(["card", *words, *place], self.desk)
 
     def must(self, child: Child) -> Child:

@@ -20,8 +20,10 @@ def sale(k: int, voucher: str, amount: int, **changes: Any) -> Facts:
 
 def sound() -> tuple[Witnesses, Acknowledged]:
     """A card with 1000 fen loaded has paid 30 and 12."""
-    vouchers = [{"n": k, "request_hash": f"{k:064x}", "amount": amount} for k, amount in ((1, 30), (2, 12))]
-    card = {"purse": CARD, "balance": 958, "total_in": 1000, "total_out": 42, "vouchers": vouchers}
+    vouchers = [
+        {"n": k, "request_hash": f"{k:064x}", "amount": amount, "state": "pending"} for k, amount in ((1, 30), (2, 12))
+    ]
+    card = {"purse": CARD, "balance": 958, "total_in": 1000, "total_out": 42, "total_reversed": 0, "vouchers": vouchers}
     refused = sale(3, "", 5, state="REFUSED", voucher_hash=None)
     ledger = {
         "settled": [{"hash": A, "amount": 30}, {"hash": B, "amount": 12}],
@@ -62,6 +64,7 @@ LOST: dict[str, Change] = {
 DOUBLED: dict[str, Change] = {
     "an order": lambda seen, told: seen.sales[1].update(order="order-1"),
     "a sale without a debit": lambda seen, told: seen.sales[2].update(state="PAID", voucher_hash="dd" * 32),
+    "a debit that was reversed": lambda seen, told: seen.cards[0]["vouchers"][0].update(state="reversed"),
     "a voucher": lambda seen, told: seen.ledger["settled"].append({"hash": A, "amount": 30}),
     "a credit without a sale": lambda seen, told: seen.ledger["settled"].append({"hash": "dd" * 32, "amount": 1}),
     "a load": lambda seen, told: seen.cards[0].update(total_in=1100, balance=1058),
