@@ -262,4 +262,4 @@ class Counter(RuleBasedStateMachine):
 
 
 TestSamMachine = Counter.TestCase
-TestSamMachine.settings = settings(max_examples=40, stateful_step_count=12)
+TestSamMachine.settings = settings(max_examples=25, stateful_step_count=12)
