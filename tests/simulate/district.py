@@ -326,6 +326,8 @@ class District:
         return sums
 
     def look(self) -> None:
-        """A check, and a point of the plot."""
-        sums = self.check()
-        self.samples.append(Sample(self.clock.since_beginning, sums.in_flight, sums.unsettled))
+        """A check, and a point of the plot; the last one stands right behind the others, however long it took."""
+        sums, ms = self.check(), self.clock.since_beginning
+        if not self.selling and self.samples:
+            ms = self.samples[-1].ms + SAMPLE_MS
+        self.samples.append(Sample(ms, sums.in_flight, sums.unsettled))
