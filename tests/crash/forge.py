@@ -201,7 +201,9 @@ def main() -> None:
                     tell({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
         if 0 in ready:
             data = os.read(0, 65536)
-            if not data:
+            if not data:  # whoever gave the orders is gone, however it ended: leave nothing behind
+                for pid in alive:
+                    os.kill(pid, signal.SIGKILL)
                 return
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
