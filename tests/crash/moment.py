@@ -24,6 +24,9 @@ from wallet_core.errors import EcnyError, WrongTypeError
 from wallet_core.messages import DepositAnswer, Voucher, parse
 from wallet_core.messages.deposit import MAX_ANSWER_SIZE
 
+Answer = tuple[str, bytes]
+"""Media type and body of a whole answer (200) of the server."""
+
 
 @dataclass
 class Words:
@@ -38,8 +41,7 @@ class Words:
         elif record.op == SENT and record.inode == server:
             self.heard[record.offset] += record.data
 
-    def answers(self) -> list[tuple[str, bytes]]:
-        """Media type and body of each whole answer (200) of the server."""
+    def answers(self) -> list[Answer]:
         found = []
         for stream in self.heard.values():
             at = 0
@@ -122,7 +124,7 @@ def till_keeps(home: Path, moment: Moment) -> Harm:
     return harm
 
 
-def server_keeps(directory: Path, answers: list[tuple[str, bytes]]) -> Harm:
+def server_keeps(directory: Path, answers: list[Answer]) -> Harm:
     """Whether the server's database holds all that the server has answered, and is sound."""
     try:
         with contextlib.closing(SqliteStorage(directory / DATABASE)) as storage, storage.reading() as tx:
@@ -132,7 +134,7 @@ def server_keeps(directory: Path, answers: list[tuple[str, bytes]]) -> Harm:
         return Harm(lost=[f"the server: {exc.message}"])
 
 
-def _broken(tx: Reader, answers: list[tuple[str, bytes]]) -> list[str]:
+def _broken(tx: Reader, answers: list[Answer]) -> list[str]:
     lost, vouchers, receipts = [], set[bytes](), 0
     for media, body in answers:
         if media == "application/cose":

@@ -3,7 +3,7 @@
 At each point the machine of the till (with the desk), that of the server, or both lose their power; the disk then shows
 what POSIX allows (`crash.disk.Loss`). The real code opens what is left. *Looked at*: all that was answered or shown is
 there, and the books are sound. *Lived through*: till, desk and server also start again, people finish what was under
-way, and the books are compared as after a kill.
+way, the books are compared as after a kill, and the power goes again in the midst of that (`crash.afterwards`).
 """
 
 from __future__ import annotations
@@ -15,25 +15,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crash.books import Harm, compare
-from crash.disk import Disk, Loss
-from crash.forge import Child, Forge
-from crash.lanes import Checkout, Desk, Outbox
-from crash.moment import Moment, Words, server_keeps, till_keeps
+from crash.afterwards import Afterwards, cut, look
+from crash.books import Harm
+from crash.moment import Moment, Words
 from crash.recorder import SAID, SENT, SYNC, Record
-from crash.recording import Recording
-from crash.shop import Card, Shop, ShopError
-from merchant_pos.identity import is_enrolled
+from crash.recording import RecordedForge, Recording
 
 POINTS = 200
-_VICTIMS = {"till": ("counter", "desk"), "server": ("server",), "both": ("counter", "desk", "server")}
-_LOSSES = (Loss.EVERYTHING, Loss.TAIL, Loss.SCATTERED, Loss.NOTHING)
-_WEIGHTS = (4, 3, 4, 1)
 
 
 @dataclass
 class Outcome:
-    """`points`: by victim; `harm` in words, each with its point."""
+    """`points`: by machine; `lived`: how many of them were lived through; `harm` in words, each with its point."""
 
     points: Counter[str] = field(default_factory=Counter)
     lived: int = 0
@@ -41,46 +34,42 @@ class Outcome:
 
 
 class PowerLoss:
-    """Cuts of one recorded day. `work`: a directory for the images; `forge`: starts the processes that live on."""
+    """Cuts of one recorded day; works in `directory` (missing or empty)."""
 
-    def __init__(self, day: Recording, forge: Forge, work: Path, seed: str) -> None:
-        self._day, self._forge, self._work = day, forge, work
+    def __init__(self, day: Recording, directory: Path, seed: str) -> None:
+        self._day, self._directory = day, directory
         self._rng = random.Random(seed)
 
     def run(self, *, every: int, points: int = POINTS, report: Callable[[Outcome], None] = lambda _: None) -> Outcome:
         """Look at all `points`, live through each `every`-th; the first harm ends it. `report` is told after each."""
+        work = self._directory / "image"
+        work.mkdir(parents=True)
+        with RecordedForge(self._directory, work, self._directory / "log") as forge:
+            afterwards = Afterwards(forge, work, self._day.port, self._rng)
+            return self._cut(work, afterwards, every, points, report)
+
+    def _cut(
+        self, work: Path, afterwards: Afterwards, every: int, points: int, report: Callable[[Outcome], None]
+    ) -> Outcome:
         outcome, words, disk = Outcome(), Words(), self._day.disk.copy()
         chosen = self._chosen(points)
         for number, record in enumerate(self._day.records, 1):
             disk.take(record)
             words.take(record, self._day.port)
             for _ in range(chosen[number]):
-                victim, loss = self._rng.choice([*_VICTIMS]), self._rng.choices(_LOSSES, _WEIGHTS)[0]
-                self._image(disk, victim, loss)
-                outcome.points[victim] += 1
+                how = cut(disk, work, self._rng)
+                outcome.points[how.split()[0]] += 1
+                moment, answers = Moment.of(self._day.begun, record.end, words), words.answers()
                 lives = sum(outcome.points.values()) % every == 0
-                outcome.lived += lives
-                harm = self._look(Moment.of(self._day.begun, record.end, words), words, lives=lives)
-                outcome.harm.add(harm.named(f"after call {number}, {victim} without power, {loss.name}"))
+                harm = look(_copy(work) if lives else work, moment, answers)
+                if lives and not harm:
+                    outcome.lived += 1
+                    harm.add(afterwards.live(moment, answers))
+                outcome.harm.add(harm.named(f"after call {number}, {how}"))
                 report(outcome)
                 if harm:
                     return outcome
-        shutil.rmtree(self._work)
         return outcome
-
-    def _image(self, disk: Disk, victim: str, loss: Loss) -> None:
-        losing = _VICTIMS[victim]
-        disk.write(self._work, lambda name: loss if name in losing else Loss.NOTHING, self._rng)
-
-    def _look(self, moment: Moment, words: Words, *, lives: bool) -> Harm:
-        harm = till_keeps(self._work / "counter", moment)
-        harm.add(server_keeps(self._work / "server", words.answers()))
-        if not harm and lives:
-            try:
-                harm.add(self._live_through(moment))
-            except ShopError as exc:
-                harm.lost.append(f"life does not go on: {exc}")
-        return harm
 
     def _chosen(self, points: int) -> Counter[int]:
         """Where to cut: after words, beside syncs and anywhere, in equal parts."""
@@ -104,44 +93,10 @@ class PowerLoss:
         whole, rest = divmod(size, len(places))
         return [*places] * whole + self._rng.sample(places, rest)
 
-    # After the power has come back ----------------------------------------------------------------------------------
 
-    def _live_through(self, moment: Moment) -> Harm:
-        """Everything starts again on what is left; people finish what they were at, sell once more, and compare."""
-        with Shop(self._forge, self._work, port=self._day.port) as shop:
-            shop.start_server()
-            if not is_enrolled(shop.counter / "till"):
-                enrolled = shop.enrol()
-                if enrolled.code:
-                    return Harm(lost=[f"the till's enrolment: {enrolled.err}"])
-            self._people(shop, moment)
-            return compare(shop.witnesses(), moment.told)
-
-    def _people(self, shop: Shop, moment: Moment) -> None:
-        cards = {one.name: Card(one, moment.purses.get(one.name, "")) for one in (self._work / "cards").iterdir()}
-        shop.cards = list(cards.values())
-        for card in shop.cards:
-            card.balance = moment.told.loaded[card.purse]
-        desk = Desk(shop, moment.told, self._rng)
-        checkout = Checkout(shop, desk, moment.told, self._rng, "after")
-        if moment.sale is not None:
-            number, order, amount = moment.sale
-            checkout.take_up(cards[number], order, amount)
-        if moment.load is not None:
-            number, amount = moment.load
-            desk.take_up(cards[number], amount)
-        checkout.recover(_to_its_end)
-        desk.recover(_to_its_end)
-        desk.ready = [card for card in shop.cards if card.balance]
-        if desk.ready:
-            checkout.ended(_to_its_end(checkout.start))
-            checkout.recover(_to_its_end)
-        Outbox(shop, self._rng).recover(_to_its_end)
-
-
-def _to_its_end(start: Callable[[], Child | None]) -> Child:
-    child = start()
-    if child is None:
-        raise ShopError("nothing to start")
-    child.wait()
-    return child
+def _copy(work: Path) -> Path:
+    """Looking already mends what the loss has left: life is to begin without it."""
+    copy = work.with_name(f"{work.name}-looked-at")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(work, copy)
+    return copy

@@ -1,9 +1,9 @@
 /* Records what a process asks of the disk, and what it tells the world, in one exact order (LD_PRELOAD).
  *
- * RECORD_ROOT: calls on files below it are recorded. RECORD_LOG: where to. Each recorded call runs under one lock, shared
- * by all recorded processes, and its record is appended before the lock falls: the order of the records is the order in
- * which the kernel saw the calls. What is written to standard output or a socket is recorded too: an acknowledgement
- * is before or after an fsync, and the log says which.
+ * RECORD_ROOT (absolute, no links in it): calls on files below it are recorded. RECORD_LOG: where to. Each recorded
+ * call runs under one lock, shared by all recorded processes, and its record is appended before the lock falls: the
+ * order of the records is the order in which the kernel saw the calls. What is written to standard output or a socket
+ * is recorded too: an acknowledgement is before or after an fsync, and the log says which.
  *
  * A call that the model of the disk does not know is recorded as such ('!'), so that it is never missed in silence.
  */
@@ -53,8 +53,9 @@ static void die(const char *what) {
 __attribute__((constructor)) static void begin(void) {
     const char *where = getenv("RECORD_ROOT"), *to = getenv("RECORD_LOG");
     if (!where || !to) return;
-    if (!realpath(where, root)) die("root");
-    root_size = strlen(root);
+    root_size = strlen(where);
+    if (root_size >= sizeof root) die("root");
+    memcpy(root, where, root_size + 1);
     int fd = REAL(open)(to, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0) die("log");
     log_fd = fcntl(fd, F_DUPFD_CLOEXEC, LOG_FD);

@@ -44,13 +44,13 @@ def compiled(directory: Path) -> Path:
 
 def variables(root: Path, log: Path) -> dict[str, str]:
     """What a recorded process needs in its environment, besides LD_PRELOAD."""
-    return {"RECORD_ROOT": str(root), "RECORD_LOG": str(log)}
+    return {"RECORD_ROOT": str(root.resolve()), "RECORD_LOG": str(log)}
 
 
-def read(log: Path) -> list[Record]:
-    """Raises ValueError for a damaged log."""
+def read(log: Path, start: int = 0) -> list[Record]:
+    """The records from byte `start` of the log. Raises ValueError for a damaged one."""
     data = log.read_bytes()
-    found, at = [], 0
+    found, at = [], start
     while at < len(data):
         magic, op, pid, *sizes, inode, offset = _HEAD.unpack_from(data, at)
         if magic != _MAGIC:

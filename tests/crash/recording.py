@@ -45,16 +45,16 @@ class Recording:
 
 
 class RecordedForge(Forge):
-    """Notes where in the log each command began."""
+    """Records its children on files below `root` into `log`, and notes where in the log each began."""
 
     def __init__(self, directory: Path, root: Path, log: Path) -> None:
         log.touch()
-        self._log = log
+        self.log = log
         self.begun: list[Begun] = []
         super().__init__(directory / "printed", preload=compiled(directory), variables=variables(root, log))
 
     def start(self, words: Sequence[str], home: Path, *, plant: str = "") -> Child:
-        at = self._log.stat().st_size
+        at = self.log.stat().st_size
         child = super().start(words, home, plant=plant)
         self.begun.append(Begun(at, child.pid, tuple(words)))
         return child

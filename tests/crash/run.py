@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from crash.afterwards import CUTS_AGAIN
 from crash.books import Harm
 from crash.forge import Forge
 from crash.lap import Lap, Result
@@ -81,15 +82,14 @@ class Session:
 
     def power_loss(self, points: int, every: int) -> None:
         day = record(self._data / "day", self._seed, plants=self._plants)
-        with Forge(self._data / "printed-after") as forge:
-            cuts = PowerLoss(day, forge, self._data / "image", self._seed)
-            outcome = cuts.run(every=every, points=points, report=lambda now: self._show_points(now, points))
-        self._tell(outcome.harm, self._data / "image", f"--seed {self._seed} --runs 0")
+        cuts = PowerLoss(day, self._data / "cuts", self._seed)
+        outcome = cuts.run(every=every, points=points, report=lambda now: self._show_points(now, points))
+        self._tell(outcome.harm, self._data / "cuts", f"--seed {self._seed} --runs 0")
         lost, doubled = len(outcome.harm.lost), len(outcome.harm.doubled)
         parts = _parts(outcome.points)
         print(
             f"power loss: {sum(outcome.points.values())} points ({parts}; {len(day.records)} calls recorded, "
-            f"{outcome.lived} lived through), {lost} lost, {doubled} doubled",
+            f"{outcome.lived} lived through, cut again {CUTS_AGAIN} times), {lost} lost, {doubled} doubled",
             flush=True,
         )
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from crash.forge import Forge
 from crash.plants import PLANTS
 from crash.power import POINTS, Outcome, PowerLoss
 from crash.recording import record
@@ -29,8 +28,7 @@ FAULTS = [
 
 def lose_power(directory: Path, seed: str, *, every: int, sales: int = 10, plants: Plants | None = None) -> Outcome:
     day = record(directory / "day", seed, sales=sales, plants=plants or {})
-    with Forge(directory / "printed") as forge:
-        return PowerLoss(day, forge, directory / "image", seed).run(every=every)
+    return PowerLoss(day, directory / "cuts", seed).run(every=every)
 
 
 def test_power_loss_at_200_points(tmp_path: Path) -> None:
