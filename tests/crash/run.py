@@ -65,7 +65,7 @@ class Session:
         self._data, self._seed, self._runs, self._plants = data, seed, runs, plants
         self._kills: Counter[str] = Counter()
         self._harm = Harm()
-        self._begun = time.monotonic()
+        self._begun, self._shown = time.monotonic(), 0
         shutil.rmtree(data, ignore_errors=True)
         print(f"crash: seed {seed}, {runs} kills", flush=True)
 
@@ -115,8 +115,9 @@ class Session:
         line += f", {time.monotonic() - self._begun:.0f} s"
         if sys.stdout.isatty():
             print(f"\r{line}", end="" if done < whole else "\n", flush=True)
-        elif done == whole or done % 50 == 0:
+        elif done == whole or done // 50 > self._shown // 50:
             print(line, flush=True)
+        self._shown = done if done < whole else 0
 
     def conclude(self) -> int:
         lost, doubled = len(self._harm.lost), len(self._harm.doubled)

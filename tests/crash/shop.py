@@ -17,6 +17,7 @@ from typing import Self
 
 from crash.books import Facts, Witnesses
 from crash.forge import LONGEST_S, Child, Forge
+from hardware.emulator.image import FLASH_FILE
 from hardware.emulator.in_reader import create_card
 from hardware.emulator.profiles import PROFILES
 from server.keyring import ADMIN_TOKEN
@@ -63,6 +64,7 @@ class Shop:
         self.cards: list[Card] = []
         self.blank: list[Card] = []
         self.server: Child | None = None
+        self._asked: dict[Path, tuple[bytes, Facts]] = {}  # memory of a card after it was asked, and its answer
 
     def furnish(self, rng: random.Random, *, blank: int) -> None:
         """What is there before the first process: the operator with its money, a merchant's code, `blank` cards."""
@@ -164,6 +166,14 @@ class Shop:
                 raise ShopError(f"the server is not ready: {answer.read()!r}")
 
     def _card_facts(self, card: Card) -> Facts:
+        """What the card says; one whose memory has not changed since it was asked says the same as then."""
+        memory, facts = self._asked.get(card.directory, (b"", {}))
+        if memory != (card.directory / FLASH_FILE).read_bytes():
+            facts = self._ask_card(card)
+            self._asked[card.directory] = (card.directory / FLASH_FILE).read_bytes(), facts
+        return facts
+
+    def _ask_card(self, card: Card) -> Facts:
         words = ["card", "vouchers", "--reader", card.reader, "--pin-file", str(self.pin), "--json"]
         vouchers = self.must(self.forge.run(words, self.desk)).facts["vouchers"]
         return {**self.info(card), "vouchers": vouchers}

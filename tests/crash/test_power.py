@@ -32,13 +32,13 @@ def lose_power(directory: Path, seed: str, *, every: int, sales: int = 10, plant
 
 
 def test_power_loss_at_200_points(tmp_path: Path) -> None:
-    outcome = lose_power(tmp_path, "slice", every=25)
+    outcome = lose_power(tmp_path, "slice", every=40)
     harm = [*outcome.harm.lost, *outcome.harm.doubled]
     tally.record("power cuts", sum(outcome.points.values()), wrong=len(harm))
     assert not harm
     assert sum(outcome.points.values()) == POINTS
     assert all(outcome.points[victim] >= POINTS // 6 for victim in ("till", "server", "both"))
-    assert outcome.lived == POINTS // 25
+    assert outcome.lived == POINTS // 40
 
 
 @pytest.mark.parametrize(("plants", "words"), FAULTS, ids=lambda one: "-".join(one) if isinstance(one, dict) else "")
