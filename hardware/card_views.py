@@ -126,22 +126,25 @@ def load_text(done: Loaded, amount: int) -> str:
     return "\n".join(lines)
 
 
-def transfer_facts(done: Transferred, payee: Fci) -> dict[str, Any]:
+def transfer_facts(done: Transferred, payee: Fci | None) -> dict[str, Any]:
+    """`payee`: None where the card that was paid is gone already."""
     paid = done.voucher.message
     return {
         "payer": paid.payer.hex(),
-        "payee": payee.purse_id.hex(),
+        "payee": paid.payee.hex(),
         "amount": done.amount,
         "n": paid.n,
         "voucher_hash": done.voucher.hash.hex(),
         "receipt": done.receipt.hex() if done.receipt is not None else None,
         "acknowledged": done.acknowledged,
-        "payee_balance": payee.balance,
+        "payee_balance": None if payee is None else payee.balance,
     }
 
 
-def transfer_text(done: Transferred, payee: Fci) -> str:
-    lines = [f"moved {fen(done.amount)} to card {short(payee.purse_id)}, which holds {fen(payee.balance)}"]
+def transfer_text(done: Transferred, payee: Fci | None) -> str:
+    lines = [f"moved {fen(done.amount)} to card {short(done.voucher.message.payee)}"]
+    if payee is not None:
+        lines[0] += f", which holds {fen(payee.balance)}"
     if not done.acknowledged:
         lines.append("  the paying card has not heard it yet: it does when the two meet again, or online")
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from hardware.cli_options import (
 )
 from hardware.taps import tap
 from wallet_core.cli import Context, common_options, read_secret
-from wallet_core.errors import OutcomeUnknownError
+from wallet_core.errors import CardError, OutcomeUnknownError, TransportError
 from wallet_core.ids import HASH_SIZE
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def transfer(
     with tap(payer, ctx.data, wait_ms=wait_ms) as source, tap(payee, ctx.data, wait_ms=wait_ms) as target:
         with _again(_AGAIN):
             done = move(source, target, amount, order_hash, ask_pin=lambda: pin)
-        left = target.select()
+        try:
+            left = target.select()
+        except (TransportError, CardError):  # it has moved: a card that is taken away now is no reason to move it again
+            left = None
     facts = transfer_facts(done, left)
     ctx.emit(facts, transfer_text(done, left))
 

@@ -129,7 +129,9 @@ def load_card(wallet: HardWallet, server: OperatorClient, intents: Intents, amou
         own = amount not in others.values()
         if own:
             _one_load(wallet, server, intents, card, intents.begin(card, amount), paid)
-    return Loaded(before, wallet.select(), own, tuple(others.values()), len(paid.returned), paid.stuck)
+    after = wallet.select()  # before the intent goes: a card that is taken away now must not be loaded again
+    intents.end(card)
+    return Loaded(before, after, own, tuple(others.values()), len(paid.returned), paid.stuck)
 
 
 def _finish_paid(wallet: HardWallet, server: OperatorClient, card: bytes) -> _Paid:
@@ -171,8 +173,8 @@ def _one_load(
 ) -> tuple[str, bool]:
     """One load from its beginning, or from wherever it was interrupted: its id, and whether it was loaded now.
 
-    The intent ends with it. A definite no before the server has paid, of the card or of the server, ends the intent
-    too: then no value has moved and no Request is open. After it the intent stays, whatever goes wrong: the next run
+    A definite no before the server has paid, of the card or of the server, ends the intent: then no value has moved and
+    no Request is open. After it the intent stays, whatever goes wrong, until `load_card` has its answer: the next run
     has to know that it is paid.
     """
     try:
@@ -190,7 +192,6 @@ def _one_load(
         loaded = True
     elif not ended:
         loaded = order.load in _finish_paid(wallet, server, card).done
-    intents.end(card)
     return order.load, loaded
 
 

@@ -88,21 +88,30 @@ def transfer(
     payer's slot remembers it. Without it, an interrupted transfer of this amount is this one, and a finished one is
     not. An open Request for anything else that is not yet paid is REFUSED: nobody asks for it any more.
 
-    Raises PurseRefusal (nothing moved, and no Request is left open, except after PIN_REQUIRED), CardError (63Cx: wrong
-    PIN), OutcomeUnknownError and other TransportErrors (do the same again), MismatchError.
+    Raises PurseRefusal (nothing moved now, and no Request is left open, except after PIN_REQUIRED; REQUEST_CLOSED also
+    where this transfer was paid and the payee has forgotten how it ended), CardError (63Cx: wrong PIN),
+    OutcomeUnknownError and other TransportErrors (do the same again), MismatchError.
     """
     pair = _Pair(payer, payee)
     this: Transferred | None = None
+    is_forgotten = False
     for voucher, state in pair.vouchers():
         is_this = pair.answers(voucher, amount, order_hash)
         if state is SlotState.PENDING:
             ended = pair.settle(voucher)
             if is_this and isinstance(ended, Transferred):
                 this = ended
+            is_forgotten |= is_this and ended is None
         elif state is SlotState.COLLECTED and is_this and order_hash is not None:
             this = Transferred(voucher, pair.stored_receipt(voucher), acknowledged=True)
     if this is not None:
         return this
+    if is_forgotten:  # collected or refused: the purses do not know any more, and to pay again might be to pay twice
+        raise PurseRefusal(
+            Refused.REQUEST_CLOSED,
+            "the payee has forgotten this Request, and the payer has not heard how it ended",
+            next_step="Bring the payer's card online: what the payee has refused comes back. Another order moves anew.",
+        )
     paid = pair.pay_resumed(amount, order_hash, ask_pin)
     if paid is None:
         paid = pair.pay_or_refuse(pair.ask(amount, order_hash or bytes(HASH_SIZE)), ask_pin)
@@ -267,10 +276,11 @@ class _Pair:
         return Transferred(voucher, receipt, self._acknowledged(receipt))
 
     def stored_receipt(self, voucher: Signed[Voucher]) -> bytes | None:
+        """None where the payee has forgotten: a card then does not know either that it asked for a card's value."""
         try:
             return self._payee.collect(voucher.to_bytes(), *self._payer_papers)
         except PurseRefusal as refusal:
-            if refusal.reason is not Refused.REQUEST_CLOSED:
+            if refusal.reason not in (Refused.REQUEST_CLOSED, Refused.PAYEE_CLASS):
                 raise
             return None
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hardware.cli import card
 from support.card_shell import Shell, desk_shell
 from support.keys import NOW
 from wallet_core.errors import ExitCode
@@ -79,6 +81,26 @@ def test_a_lost_acknowledgement_is_said(shell: Shell, sam: Shell) -> None:
     shell.run("fault", "--tear", "before", "--command", "ACKNOWLEDGE")
     assert "has not heard it yet" in shell.run("transfer", "500", *both(sam)).stdout
     assert balances(shell, sam) == (LOADED - 500, 500)
+
+
+def test_the_paid_card_is_taken_away_at_each_exchange(shell: Shell, sam: Shell) -> None:
+    """The same command again, without any order, as long as it says so: each amount moves once, and only once."""
+    gone_at_the_end = exchange = 0
+    waits = False
+    while not waits:
+        exchange += 1
+        sam.run("fault", "--tear", "before", "--exchange", str(exchange))
+        first = CliRunner().invoke(card, ["transfer", "100", *both(sam), "--data", str(shell.data), "--json"])
+        if first.exit_code:
+            assert first.exit_code == ExitCode.OUTCOME_UNKNOWN
+            shell.run("transfer", "100", *both(sam))
+        else:
+            gone_at_the_end += json.loads(first.stdout)["payee_balance"] is None
+        waits = json.loads(sam.run("fault", "--clear", "--json").stdout)["cleared"]
+        assert balances(shell, sam) == (LOADED - 100 * exchange, 100 * exchange)
+        shell.run("report", "--server", shell.url, *shell.pin)
+        sam.run("report", "--server", shell.url)
+    assert gone_at_the_end == 1
 
 
 def test_a_transfer_that_wants_the_pin(shell: Shell, sam: Shell) -> None:

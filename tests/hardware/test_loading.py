@@ -70,6 +70,25 @@ def test_the_card_goes_away_in_each_command(desk: Desk, command: str, tear: Tear
     assert desk.is_clean(AMOUNT)
 
 
+def test_the_card_goes_away_when_all_is_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credited, and its Receipt is handed in: what is left is to read the balance, and the load stays this one."""
+
+    def hand_in_and_tear(receipt: bytes) -> None:
+        OperatorClient.hand_in(desk.server, receipt)
+        desk.hand.plans.plans.append(FaultPlan(Tear.BEFORE, command="SELECT"))
+
+    desk.hand.tap()
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.server, "hand_in", hand_in_and_tear)
+        with pytest.raises(OutcomeUnknownError):
+            load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    desk.hand.tap()
+    done = load_card(desk.wallet, desk.server, desk.intents, AMOUNT)
+    assert (done.own, done.after.balance) == (False, AMOUNT)
+    assert "settled before" in load_text(done, AMOUNT)
+    assert desk.is_clean(AMOUNT)
+
+
 def test_an_interrupted_load_of_another_amount_is_finished_first(desk: Desk) -> None:
     desk.line.calls.clear()
     desk.line.fault = (3, "unanswered")

@@ -69,6 +69,14 @@ class Counter:
         return [one.state for one in mine if parse(Request, one.request).message.payer == self.payer.tap().purse_id]
 
 
+Maker = Callable[[World], CardInHand]
+
+
+def friendly_card(world: World) -> CardInHand:
+    """A card that takes value from cards."""
+    return personalised_card(world, b"Card  02", **FRIENDLY)
+
+
 @pytest.fixture
 def world() -> World:
     return make_world("purse transfer")
@@ -310,7 +318,30 @@ def test_a_payee_that_has_forgotten_leaves_it_to_the_payers_operator(shop: Count
     assert shop.balances == (LOAD - SALE, SALE)
 
 
-def test_an_order_that_is_done_and_forgotten_has_no_receipt(shop: Counter) -> None:
+@pytest.mark.parametrize("order", ["", "basket 1"])
+@pytest.mark.parametrize("payee", [merchant_sam, friendly_card])
+def test_what_was_paid_and_is_forgotten_is_not_paid_again(world: World, payee: Maker, order: str) -> None:
+    """COLLECTED, never acknowledged, and the payee's grant freed its entry: the same transfer again moves nothing."""
+    shop = Counter(personalised_card(world, load=LOAD, **FRIENDLY), payee(world))
+    shop.payer.plans.plans.append(FaultPlan(Tear.BEFORE, command="ACKNOWLEDGE"))
+    assert not shop.transfer(order=order).acknowledged
+    shop.tap()
+    shop.payee.wallet.select()
+    shop.payee.wallet.grant(world.grant_for(shop.payee.wallet.report()))
+    for _ in range(2):
+        shop.tap()
+        with pytest.raises(PurseRefusal) as caught:
+            shop.transfer(order=order)
+        assert caught.value.reason is Refused.REQUEST_CLOSED
+        assert "online" in str(caught.value.next_step)
+        assert (shop.balances, shop.slots) == ((LOAD - SALE, SALE), [SlotState.PENDING])
+    shop.transfer(order="basket 2")
+    assert shop.balances == (LOAD - 2 * SALE, 2 * SALE)
+
+
+@pytest.mark.parametrize("payee", [merchant_sam, friendly_card])
+def test_an_order_that_is_done_and_forgotten_has_no_receipt(world: World, payee: Maker) -> None:
+    shop = Counter(personalised_card(world, load=LOAD, **FRIENDLY), payee(world))
     done = shop.transfer(order="basket 1")
     shop.payee.wallet.grant(shop.payer.world.grant_for(shop.payee.wallet.report()))
     again = shop.transfer(order="basket 1")
