@@ -31,6 +31,8 @@ def acknowledge_refusal(vault: Vault, command: AcknowledgeRefusal) -> bytes:
 
 
 def _acknowledge(vault: Vault, signed: Signed[A], payee_certificate: bytes, operator_certificate: bytes) -> bytes:
+    if settle.is_acknowledged(vault.state, signed.message):
+        return b""
     payee = Certificate.from_bytes(payee_certificate)
     operator = Certificate.from_bytes(operator_certificate)
 

@@ -29,12 +29,7 @@ def acknowledge(
     Only a purse decides for itself: of a till, whose class has no secure element, neither is believed (CERTIFICATE).
     """
     _require_live(state)
-    if isinstance(message, Receipt):
-        index = _find(state, lambda slot: slot.voucher_hash == message.voucher_hash)
-        target = SlotState.COLLECTED
-    else:
-        index = _find(state, lambda slot: slot.request_hash == message.request_hash)
-        target = SlotState.REVERSED
+    index, target = _said_of(state, message)
     if index is not None and state.slots[index].state is target:
         return state
     if index is not None and state.slots[index].payee != message.payee:
@@ -43,6 +38,12 @@ def acknowledge(
         raise PurseRefusal(Refused.CERTIFICATE, f"a {payee_class.name} is no purse: its operator decides for it")
     verify()
     return _finish(state, index, target)
+
+
+def is_acknowledged(state: PurseState, message: Receipt | Refusal) -> bool:
+    """Whether the slot has this outcome already: then it is answered so, whatever certificates come with it."""
+    index, target = _said_of(state, message)
+    return index is not None and state.slots[index].state is target
 
 
 def reverse(state: PurseState, purse_id: bytes, order: ReversalOrder, *, verify: Verify) -> PurseState:
@@ -119,6 +120,13 @@ def _require_live(state: PurseState) -> None:
     """Finishing works on a blocked purse too (rule 10)."""
     if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
         raise PurseRefusal(Refused.WRONG_STATE, "the purse has nothing to finish in this state")
+
+
+def _said_of(state: PurseState, message: Receipt | Refusal) -> tuple[int | None, SlotState]:
+    """Index of the slot that a payee's answer is about, and the outcome that it gives it."""
+    if isinstance(message, Receipt):
+        return _find(state, lambda slot: slot.voucher_hash == message.voucher_hash), SlotState.COLLECTED
+    return _find(state, lambda slot: slot.request_hash == message.request_hash), SlotState.REVERSED
 
 
 def _find(state: PurseState, matches: Callable[[Slot], bool]) -> int | None:

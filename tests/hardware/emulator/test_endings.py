@@ -459,3 +459,20 @@ def test_an_open_request_is_collected_although_a_reversal_has_filled_the_card(wo
     hand.wallet.acknowledge_refusal(*world.refusal_for(voucher, sam))
     hand.wallet.collect(*world.voucher_for(asked))
     assert hand.tap().balance == 110_000
+
+
+def test_an_outcome_that_is_there_needs_no_certificates(world: World, sam: Party) -> None:
+    """`9000` once more, whatever comes with it; a new outcome with the same rubbish is refused."""
+    hand = personalised_card(world, load=LOAD)
+    rubbish = bytes(227)
+    for answer, acknowledge in (
+        (world.receipt_for, hand.wallet.acknowledge),
+        (world.refusal_for, hand.wallet.acknowledge_refusal),
+    ):
+        said, *papers = answer(pay(hand, sam), sam)
+        with refused(hand, Refused.MALFORMED):
+            acknowledge(said, rubbish, rubbish)
+        acknowledge(said, *papers)
+        acknowledge(said, rubbish, rubbish)
+    states = [slot.state for slot in record_of(hand).purse.slots if slot.state is not SlotState.FREE]
+    assert states == [SlotState.COLLECTED, SlotState.REVERSED]
