@@ -6,7 +6,7 @@ A killed server loses what it has not committed: its parts are thrown away and m
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -134,6 +134,21 @@ class Operator:
         for observer in self.observers:
             observer(call, reply)
         return reply
+
+    def open_epoch(self) -> None:
+        """The operator's purse was restored, so its counter cannot be trusted: a new certified epoch begins."""
+        keyring, issuer = self.papers.keyring, self.papers.keyring.operator
+        before = keyring.purse_certificate
+        made = replace(before, epoch=before.epoch + 1, signature=b"").signed_by(issuer)
+        keyring = replace(
+            keyring, purse_certificate=made, old_purse_certificates=(*keyring.old_purse_certificates, before)
+        )
+        with self.parts.storage.writing() as tx:
+            tx.open_epoch(made.epoch)
+        self.parts.close()
+        self.papers = replace(self.papers, keyring=keyring)
+        self.settings = replace(self.settings, keyring=keyring)
+        self._start()
 
     def add_merchant(self, name: str) -> NewMerchant:
         return self.parts.tills.add_merchant(name, self._clock.now())

@@ -66,6 +66,7 @@ class Chances:
     till_offline: float = 0.1
     till_restored: float = 0.02
     till_destroyed: float = 0.02
+    purse_restored: float = 0.2
 
 
 CALM: Final = Chances(**dict.fromkeys(Chances.__dataclass_fields__, 0.0))

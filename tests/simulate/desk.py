@@ -108,7 +108,7 @@ class Desk:
         """All that the slots hold, as the holder shows them with the PIN; without a PIN the report goes alone."""
         try:
             wallet.verify_pin(card.pin)
-        except PurseRefusal:  # blocked: what a payee may ask for needs no PIN
+        except (PurseRefusal, CardError):  # blocked, or worn: what a payee may ask for needs no PIN
             return tuple(voucher for payee in self.payees for voucher in wallet.resend_to(payee))
         return wallet.vouchers()
 

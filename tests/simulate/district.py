@@ -40,6 +40,7 @@ _ROUND_MS: Final = 30 * MINUTE  # between two looks of a cashier at a till
 _SYNC_MS: Final = 4 * HOUR
 _PATIENCE_MS: Final = (20 * MINUTE, 18 * HOUR)  # of a cashier, with an open sale
 _OFFLINE_MS: Final = (4 * HOUR, 72 * HOUR)
+_BY_THE_BOOK: Final = 0.5
 _AWAY_MS: Final = (2 * HOUR, 30 * HOUR)  # between a backup of a till and its return
 
 
@@ -212,8 +213,11 @@ class District:
         till.wire.online = True
 
     def _set_back(self, till: Till, image: bytes) -> None:
-        if self.selling and not till.replaced:
+        """Some merchants do by the book what is due then, some go on until the server no longer understands them."""
+        if self.selling and till in self.tills:
             till.restore(image)
+            if self._rng.random() < _BY_THE_BOOK:
+                self.replace(till)
 
     def _sync(self, till: Till) -> None:
         if not self.selling or till not in self.tills:
@@ -225,7 +229,8 @@ class District:
         self.agenda.after(self._rng.randrange(_SYNC_MS) if done else 5 * MINUTE, lambda: self._sync(till))
 
     def replace(self, till: Till) -> None:
-        """The merchant enrols a new key for a till that the server no longer understands."""
+        """The merchant enrols a new key for a till that was set back; the new one succeeds it."""
+        till.replaced = True
         self.tills.remove(till)
         self._open_till(Till, till.merchant, self.operator.code(till.merchant), till)
 
@@ -313,6 +318,8 @@ class District:
     def _sample(self) -> None:
         """A checkpoint: invariant I1 in the middle of everything, and a point of the plot."""
         self.look()
+        if self._rng.random() < self.weather.chances.purse_restored / 24:
+            self.operator.open_epoch()
         if self.selling:
             self.agenda.after(SAMPLE_MS, self._sample)
 

@@ -37,10 +37,13 @@ def uncredited(tills: Iterable[Till]) -> int:
     return sum(sale.amount for sale in sales if sale.state is SaleState.REJECTED)
 
 
-def refunds_beyond(tx: Reader, visitors: Iterable[Visitor]) -> list[str]:
-    """Refunds of lost cards that are more than what the cards hold: in their balance, and in slots without an end."""
+def of_operator(tx: Reader, visitors: Iterable[Visitor]) -> list[str]:
+    """A load that was paid is collected by a card that goes online and can be written; a refund for a lost card is not
+    more than what the card holds, in its balance and in slots without an end."""
     found = []
     for visitor in visitors:
+        if visitor.is_home and visitor.card.flash.endurance is None and tx.pending_loads(visitor.card.id):
+            found.append(f"{visitor.name} has been online, and a load is not collected")
         purse = tx.purse(visitor.card.id) if visitor.frozen else None
         if purse is None:
             continue

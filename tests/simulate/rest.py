@@ -13,7 +13,7 @@ from simulate.cards import CityError
 from simulate.clock import DAY, MINUTE
 from simulate.district import District, Sample
 from simulate.findings import findings, losses_beyond
-from simulate.promises import broken_promises, refunds_beyond, uncredited
+from simulate.promises import broken_promises, of_operator, uncredited
 from simulate.stalls import Stall
 from simulate.statehash import state_hash
 from simulate.tills import Till
@@ -66,6 +66,9 @@ def come_to_rest(district: District) -> None:
         _finish_sale(district, till)
     for till in list(district.tills):
         _settle(district, till)
+    for till in [till for till in district.tills if till.set_back]:
+        district.replace(till)  # what it has forgotten, only the cards still know
+        _settle(district, district.tills[-1])
     for visitor in district.visitors:
         if visitor.honest and visitor.lost and not visitor.frozen:
             district.freeze(visitor)
@@ -155,7 +158,7 @@ def judge(district: District) -> Judgement:
         found = findings(tx, district.operator.papers.keyring.trust(), [till.id for till in tills])
         cap = district.operator.settings.ready_to_lose.review_cap
         unkept += losses_beyond(tx, broken, cap, sums.loss)
-        unkept += refunds_beyond(tx, holders)
+        unkept += of_operator(tx, holders)
     # A till that was set back may refuse in good faith what it has forgotten to have sold.
     forgetful = {till.id for till in tills if till.set_back}
     known = {fraud.party for fraud in frauds} | broken | district.truth.crooked | forgetful

@@ -19,7 +19,15 @@ from simulate.district import District, Sample
 from simulate.plot import svg, together
 from wallet_core.purse import receive
 
-ROUGH = Chances(cloned=0.15, minting=0.15, till_restored=2.0, till_destroyed=1.0, card_lost=0.2, server_dies=0.05)
+ROUGH = Chances(
+    cloned=0.15,
+    minting=0.15,
+    till_restored=2.0,
+    till_destroyed=1.0,
+    card_lost=0.2,
+    server_dies=0.05,
+    purse_restored=3.0,
+)
 
 
 def test_same_seed_same_state_for_any_number_of_processes() -> None:
