@@ -228,7 +228,23 @@ class _Pair:
                 this = request
             else:
                 self._payee.refuse(request.hash)
+        if this is not None and self._to_card:
+            this = self._asked_with_papers(this)
         return None if this is None else self.pay_or_refuse(this, ask_pin)
+
+    def _asked_with_papers(self, request: Signed[Request]) -> Signed[Request]:
+        """This open Request, if the card has made it with the payer's certificate; if not it would be paid and never
+        collected, and whoever left it there had only to ask: it is REFUSED, and the same question put as it should be.
+        """
+        question = request.message.amount, request.message.order_hash
+        try:
+            asked = self.ask(*question)
+        except PurseRefusal:  # perhaps for want of the very room that the other one takes
+            self._payee.refuse(request.hash)
+            return self.ask(*question)
+        if asked.hash != request.hash:
+            self._payee.refuse(request.hash)
+        return asked
 
     def ask(self, amount: int, order_hash: bytes) -> Signed[Request]:
         """REQUEST; a card asks with the payer's certificate, so that its policy decides from whom it takes value."""

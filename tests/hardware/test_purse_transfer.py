@@ -136,6 +136,30 @@ def test_a_card_asked_without_its_certificate_gets_its_value_back(world: World) 
     assert (pair.slots, pair.entries) == ([SlotState.REVERSED], [EntryState.REFUSED])
 
 
+@pytest.mark.parametrize("room", [SALE, 3 * SALE])
+def test_a_request_that_somebody_left_on_a_card_spoils_no_transfer(world: World, room: int) -> None:
+    """Anybody may ask a card for any card's value without its certificate: such a Request is not paid, but REFUSED."""
+    payee = personalised_card(world, b"Card  02", balance_limit=room, **FRIENDLY)
+    pair = Counter(personalised_card(world, load=LOAD, **FRIENDLY), payee)
+    fci = pair.payer.tap()
+    pair.payee.tap()
+    pair.payee.wallet.request(fci.purse_id, fci.epoch, fci.next_n, SALE, bytes(32))
+    pair.tap()
+    assert pair.transfer().acknowledged
+    assert pair.balances == (LOAD - SALE, SALE)
+    assert (pair.slots, sorted(pair.entries)) == ([SlotState.COLLECTED], [EntryState.COLLECTED, EntryState.REFUSED])
+
+
+def test_a_resumed_transfer_to_a_card_is_paid_by_the_same_request(world: World) -> None:
+    pair = Counter(personalised_card(world, load=LOAD, **FRIENDLY), friendly_card(world))
+    pair.payer.plans.plans.append(FaultPlan(Tear.BEFORE, command="PAY"))
+    with pytest.raises(OutcomeUnknownError):
+        pair.transfer()
+    pair.tap()
+    assert pair.transfer().acknowledged
+    assert (pair.balances, pair.entries) == ((LOAD - SALE, SALE), [EntryState.COLLECTED])
+
+
 def test_above_the_payers_threshold_it_verifies_the_payee(shop: Counter) -> None:
     with pytest.raises(PurseRefusal) as caught:
         shop.transfer(BIG_SALE)
