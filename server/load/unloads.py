@@ -190,11 +190,12 @@ class UnloadService:
             equivocation(tx, payer, voucher.epoch, voucher.n, bytes_of(tx, known), raw, voucher.hash, now)
 
     def _settle(self, tx: Writer, unload: UnloadRecord, voucher: Voucher, payer: PurseRecord, now: int) -> bytes | None:
-        """Pay out, if it is covered. `loss` never pays an unload: who is paid here is the purse's own holder."""
+        """Pay out what the purse is proved to have *collected*. `loss` never pays an unload: who is paid here is the
+        purse's own holder. What is in flight covers none: the purse may still refuse it, after it has been paid."""
         record = tx.voucher(payer.number, voucher.epoch, voucher.n)
         losses = Losses(tx, self._risk)
         losses.read([(payer.number, payer.card_account)])
-        if record is None or is_proved(tx, payer.number) or losses.headroom(payer.number) < voucher.amount:
+        if record is None or is_proved(tx, payer.number) or tx.shadow(payer.card_account) < voucher.amount:
             return None
         if losses.charge(payer.number, (voucher.epoch, voucher.n), voucher.hash, voucher.amount) is None:
             return None

@@ -118,6 +118,10 @@ class DepositReader(Protocol):
         what is in flight to it."""
         ...
 
+    def shadow(self, card_account: int) -> int:
+        """Fen that the purse is proved to have collected less what it is known to have paid; nothing in flight."""
+        ...
+
     def is_overdrawn(self, card_accounts: Collection[int]) -> bool:
         """Whether any of these has paid more than its headroom. Vouchers between purses may come before the proof of
         what they were paid from, so that a committed state can show it; a deposit never makes it so."""

@@ -45,6 +45,9 @@ class SqliteDeposits(SqliteSession):
         )
         return dict(rows)
 
+    def shadow(self, card_account: int) -> int:
+        return self._number("SELECT balance FROM account WHERE number = ?", card_account)
+
     def is_overdrawn(self, card_accounts: Collection[int]) -> bool:
         asked = frozenset(card_accounts)
         return any(row[0] in asked for row in self._rows(_OVERDRAWN))

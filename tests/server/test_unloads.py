@@ -83,6 +83,18 @@ class TestAMerchantsPurse:
         assert bank.ledger().wallets == 300
         assert bank.ledger().faults == ()
 
+    def test_what_is_only_in_flight_to_it_covers_none(self, bank: Bank, card: Purse, merchant: str) -> None:
+        """It may refuse that afterwards; then `loss` would have paid it out."""
+        other, sam = enrol(bank, "other", loaded=300), enrol(bank, "sam", SAM, merchant=merchant)
+        taken, held = pays(other, sam, 300), pays(card, sam, 300)
+        receipt = sam.collect(taken, CARD)
+        evidence(bank, held)
+        assert problem(lambda: unload(bank, sam, 300)).problem == "not-covered"
+        evidence(bank, sam.refuse(parse(Voucher, held).message.request_hash))
+        assert (bank.ledger().wallets, bank.ledger().loss) == (0, 0)
+        evidence(bank, taken, receipt)
+        assert (bank.ledger().wallets, bank.ledger().loss, bank.ledger().faults) == (300, 0, ())
+
     def test_a_report_brings_everything_at_once(self, bank: Bank, card: Purse, merchant: str) -> None:
         sam = enrol(bank, "sam", SAM, merchant=merchant)
         taken = pays(card, sam, 300)
