@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from server.keyring import Keyring
@@ -17,6 +19,7 @@ from server.settings import Checkpoint, no_checkpoint
 from server.storage.protocol import Reader, Storage
 from server.storage.records import PurseRecord, TillRecord
 from server.storage.records_risk import PurseStatus, StandingRecord
+from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.ids import short
 from wallet_core.messages import Voucher, parse
 
@@ -53,7 +56,7 @@ class RiskDesk:
         """What may be given back for this card; raises Problem `not-found`."""
         with self._storage.reading() as tx:
             purse = _purse(tx, card)
-            return lost.reckon(tx, purse, self._keyring.audit_key(card), self.risk, now)
+            return lost.reckon(tx, purse, self._keyring.audit_key(card), self._risk_of(purse), now)
 
     def refund(self, card: bytes, destination: bytes | None, now: int) -> tuple[Reckoning, int]:
         """Give back what is refundable now: the reckoning after it, and fen given back (0: nothing is due now).
@@ -65,13 +68,22 @@ class RiskDesk:
             to = _purse(tx, destination) if destination is not None else None
             if to is not None and (to.number == purse.number or status_of(tx, to.id) is not PurseStatus.ACTIVE):
                 raise Problem("revoked", "The card to load is not another one in good standing.")
-            before = lost.reckon(tx, purse, audit_key, self.risk, now)
+            risk = self._risk_of(purse)
+            before = lost.reckon(tx, purse, audit_key, risk, now)
             amount = lost.refund(tx, purse, to, before, now=now)
-            after = lost.reckon(tx, purse, audit_key, self.risk, now)
+            after = lost.reckon(tx, purse, audit_key, risk, now)
             self._checkpoint("refund.written")
         self._checkpoint("refund.committed")
         _log.info("refund", card=short(card), amount=amount)
         return after, amount
+
+    def _risk_of(self, purse: PurseRecord) -> RiskSettings:
+        """With the offline limit of the purse's own class: a merchant's purse may pay more unseen than a card."""
+        subject_class = Certificate.from_bytes(purse.certificate).subject_class
+        policy = self._keyring.policies().get(subject_class)
+        if subject_class is CertificateClass.HARD_WALLET or policy is None:
+            return self.risk
+        return replace(self.risk, offline_total=policy.message.offline_total)
 
     def replace(self, old: bytes, new: bytes, now: int) -> None:
         """`new`, an enrolled card, takes the place of `old`; raises what `replace_card` raises."""

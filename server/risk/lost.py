@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from server.ledger import books
@@ -73,11 +74,12 @@ class Reckoning:
 
 
 def newest_totals(tx: Reader, purse: PurseRecord, audit_key: bytes) -> Totals:
-    """From the audit blocks of its vouchers, its Receipts, and its reports and the grants that answered them."""
-    totals, archive, paid = Totals(), Archive(tx), 0
-    for record in tx.vouchers_of_payer(purse.number):
-        paid += record.amount
-        voucher = parse(Voucher, archive.bytes_of(record)).message
+    """From the audit blocks of its vouchers, its Receipts, its reports and the grants that answered them; what its
+    payees have refused counts as reversed."""
+    totals, paid, refused = Totals(), 0, 0
+    for voucher, is_refused in _vouchers(tx, purse):
+        paid += voucher.amount
+        refused += voucher.amount if is_refused else 0
         try:
             audit = AuditData.open(audit_key, voucher.audit, voucher.n)
         except MismatchError:
@@ -91,7 +93,22 @@ def newest_totals(tx: Reader, purse: PurseRecord, audit_key: bytes) -> Totals:
     if reported is not None:
         totals = totals.with_(reported.total_in, reported.total_out, reported.total_reversed, reported.out_acked)
         totals = replace(totals, unable=reported.lifecycle >= Lifecycle.BLOCKED)
-    return replace(totals, total_out=max(totals.total_out, paid))
+    # A lost card gets no order: what its payees have refused for good comes back here, whether the card knows or not.
+    return replace(totals, total_out=max(totals.total_out, paid), total_reversed=max(totals.total_reversed, refused))
+
+
+def _vouchers(tx: Reader, purse: PurseRecord) -> Iterator[tuple[Voucher, bool]]:
+    """Every voucher of it that is here, once, and whether its payee has refused it; those that a report or evidence
+    brought for a till too, of which there is no row until they are deposited."""
+    archive, seen = Archive(tx), set()
+    for record in tx.vouchers_of_payer(purse.number):
+        seen.add(record.hash)
+        yield parse(Voucher, archive.bytes_of(record)).message, record.state is VoucherState.REFUSED
+    for brought in tx.brought_by(purse.number):
+        if brought.hash not in seen:
+            till = tx.till(brought.payee)
+            is_refused = till is not None and brought.request_hash in tx.refused_requests(till.numbers)
+            yield parse(Voucher, brought.raw).message, is_refused
 
 
 def reckon(tx: Reader, purse: PurseRecord, audit_key: bytes, risk: RiskSettings, now: int) -> Reckoning:

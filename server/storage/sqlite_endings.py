@@ -70,6 +70,10 @@ class SqliteEndings(SqliteSession):
         rows = self._rows(f"{_BROUGHT} WHERE payee = ? ORDER BY payer, epoch, n, hash", payee)
         return [BroughtVoucher(*row) for row in rows]
 
+    def brought_by(self, payer: int) -> list[BroughtVoucher]:
+        rows = self._rows(f"{_BROUGHT} WHERE payer = ? ORDER BY epoch, n, hash", payer)
+        return [BroughtVoucher(*row) for row in rows]
+
     def purse_receipt(self, payee: bytes, voucher_hash: bytes) -> PurseAnswer | None:
         return self._answer(payee, voucher_hash, _RECEIPT)
 

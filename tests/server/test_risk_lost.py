@@ -183,6 +183,50 @@ class TestReckoning:
         after, amount = bank.parts.desk.refund(purse.id, None, NOW)
         assert (amount, after.refundable, after.status) == (700, 0, PurseStatus.FROZEN)
 
+    def test_a_sale_that_its_till_gave_up_comes_back_though_a_lost_card_gets_no_order(self, bank: Bank) -> None:
+        purse, till = enrol(bank, "lost", loaded=1_000), bank.till("t")
+        _, request_hash = pays_till(purse, till, 300)
+        report(bank, purse)  # it shows the slot PENDING and brings the voucher
+        bank.parts.desk.freeze(purse.id, NOW)
+        small(bank, 0)
+        assert bank.parts.desk.reckoning(purse.id, NOW).refundable == 700
+        bank.settle(till.batch([], [till.refusal(request_hash)]))
+        assert report(bank, purse).orders == ()
+        assert bank.parts.desk.refund(purse.id, None, NOW)[1] == 1_000
+        assert (bank.ledger().redeemed, bank.ledger().cards, bank.ledger().conserved) == (1_000, 0, True)
+
+    def test_and_to_a_blocked_card_that_was_refunded_before(self, bank: Bank) -> None:
+        purse, till = enrol(bank, "blocked", loaded=1_000), bank.till("t")
+        voucher, request_hash = pays_till(purse, till, 300)
+        purse.state = replace(purse.state, lifecycle=Lifecycle.BLOCKED)
+        report(bank, purse)
+        assert bank.parts.desk.refund(purse.id, None, NOW)[1] == 700
+        bank.settle(till.batch([], [till.refusal(request_hash)]))
+        assert [bank.parts.desk.refund(purse.id, None, NOW)[1] for _ in range(2)] == [300, 0]
+        assert bank.settle(till.batch([voucher])).voucher_statuses == (S.REFUSED_BEFORE,)
+        assert (bank.ledger().redeemed, bank.ledger().cards, bank.ledger().conserved) == (1_000, 0, True)
+
+    def test_what_came_back_by_an_order_before_is_not_counted_twice(self, bank: Bank) -> None:
+        purse, till = enrol(bank, "lost", loaded=1_000), bank.till("t")
+        _, request_hash = pays_till(purse, till, 300)
+        bank.settle(till.batch([], [till.refusal(request_hash)]))
+        assert len(report(bank, purse).orders) == 1
+        report(bank, purse)
+        bank.parts.desk.freeze(purse.id, NOW)
+        found = bank.parts.desk.reckoning(purse.id, NOW)
+        assert (line(found, "got back by reversals"), line(found, "balance")) == (300, 1_000)
+
+    def test_a_merchants_purse_by_the_offline_limit_of_its_own_policy(self, bank: Bank) -> None:
+        card, lost = enrol(bank, "card", loaded=90_000), enrol(bank, "sam", SAM)
+        load(bank, card, 90_000, "more")
+        for amount in (90_000, 90_000):
+            voucher = pays(card, lost, amount)
+            evidence(bank, voucher, lost.collect(voucher, CertificateClass.HARD_WALLET))
+        report(bank, lost)
+        bank.parts.desk.freeze(lost.id, NOW)
+        found = bank.parts.desk.reckoning(lost.id, NOW)
+        assert (line(found, "offline limit"), found.refundable, found.later) == (10_000_000, 0, 180_000)
+
 
 class TestRefund:
     @pytest.fixture(autouse=True)
