@@ -66,10 +66,11 @@ class _Decision:
         return RefusalStatus.RECORDED
 
     def _is_settled(self, request_hash: bytes) -> bool:
-        """By this till or another of its line. The index holds 8 bytes of H(Request): the voucher is the proof."""
+        """By this till or another of its line and its branches. The index holds 8 bytes of H(Request): the voucher is
+        the proof."""
         prefix = request_prefix(request_hash)
-        own = self._deposit.till
-        for till in (*own.numbers, *self._tx.successors(own.number)):
+        first = self._deposit.till.numbers[-1]
+        for till in (first, *self._tx.successors(first)):
             for record in self._tx.vouchers_of_request(till, prefix):
                 values = read(self._archive.bytes_of(record))
                 if record.state is VoucherState.SETTLED and values and values[AT_REQUEST_HASH] == request_hash:

@@ -112,6 +112,13 @@ class TestATillInAnothersPlace:
         assert (late.voucher_statuses, late.credited) == ((S.SETTLED,), 0)
         assert bank.wallet(new) == 5
 
+    def test_of_two_that_took_its_place_one_cannot_refuse_what_the_other_has_deposited(self, bank: Bank) -> None:
+        voucher = self.card.voucher(self.old, 5)
+        one, two = successor(bank, self.old, "one"), successor(bank, self.old, "two")
+        assert bank.settle(one.batch([voucher])).credited == 5
+        refusal = self.old.refusal(parse(Voucher, voucher).message.request_hash)
+        assert bank.settle(two.batch([], [refusal])).refusal_statuses == (RefusalStatus.AFTER_DEPOSIT,)
+
     def test_another_tills_vouchers_are_not_its_own(self, bank: Bank) -> None:
         new, other = successor(bank, self.old, "new"), bank.till("other")
         foreign, own = self.card.voucher(other, 5), self.card.voucher(new, 6)
