@@ -9,6 +9,8 @@ from server.storage.records import PurseRecord
 from server.storage.records_risk import PurseStatus, TwoOutcomesRecord
 from wallet_core.certificates import Certificate, CertificateClass
 
+_FIRST_EPOCH = 1
+
 
 def equivocation(
     tx: Writer, payer: PurseRecord, epoch: int, n: int, first: bytes, second: bytes, second_hash: bytes, now: int
@@ -39,8 +41,11 @@ def may_be_late(tx: Reader, payer: PurseRecord, deficit: int, risk: RiskSettings
     A hard wallet of this operator under a staged policy spends loads, which are in these books before the card has
     them, and what a grant has acknowledged. What it can have beside is its own payments to purses, refused and spent
     again: at most what of them is still open. Other purses, and cards that were not enrolled here, may have inflow that
-    is not known here.
+    is not known here; and once the operator's purse was restored, so may every card: the books may lack its loads.
     """
+    operator = tx.operator_purse()
+    if operator is not None and operator.epoch != _FIRST_EPOCH:
+        return True
     certificate = Certificate.from_bytes(payer.certificate)
     if certificate.subject_class is not CertificateClass.HARD_WALLET or payer.serial is None or risk.late_inflow:
         return True

@@ -21,7 +21,7 @@ from support.operator_world import TOKEN, Bank, CardDouble, Site, World, certifi
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cli import root
 from wallet_core.errors import ConfigurationError
-from wallet_core.messages import RevocationList, Voucher, parse
+from wallet_core.messages import DepositStatus, RevocationList, Voucher, parse
 from wallet_core.messages.revocation import MAX_LIST_SIZE
 
 OPERATOR_CALL = {"Authorization": f"Bearer {TOKEN}"}
@@ -252,6 +252,28 @@ class TestARestoredPurse:
         for one in (paid, voucher):
             bank.parts.loads.collected(card.receipt(one), NOW)
         assert (bank.shadow(card), bank.ledger().in_flight, bank.ledger().conserved) == (600, 0, True)
+        bank.close()
+
+    def test_a_card_whose_load_the_backup_does_not_know_is_not_revoked(self) -> None:
+        """It has spent more than these books know, which is not its fault: its payee waits for the operator."""
+        bank = self.bank()
+        card, till = bank.card("a"), bank.till("t")
+        bank.close()
+        backup = self.site.world.database.read_bytes()
+        bank = self.bank()
+        bank.load(card, 300, "after the backup")
+        bank.close()
+        for file in self.directory.glob(f"{self.site.world.database.name}*"):
+            file.unlink()
+        self.site.world.database.write_bytes(backup)
+        self.epoch()
+        bank = self.bank()
+        voucher = card.voucher(till, 300)
+        assert bank.settle(till.batch([voucher])).voucher_statuses == (DepositStatus.REVIEW,)
+        assert bank.parts.desk.standings() == []
+        assert [one.overspent for one in bank.parts.desk.frauds(NOW).overspent] == [300]
+        assert bank.parts.desk.pay_review(parse(Voucher, voucher).hash, NOW) == 300
+        assert (bank.wallet(till), bank.ledger().loss, bank.ledger().conserved) == (300, 300, True)
         bank.close()
 
     def test_a_server_that_was_not_restarted_pays_nothing(self) -> None:
