@@ -22,6 +22,7 @@ from .operator_client import OperatorClient, UnloadOrder
 from .purse_transfer import AskPin, no_pin
 
 NOT_COVERED: Final = "not-covered"  # the voucher is kept and paid out once it is
+REVOKED: Final = "revoked"  # nothing new begins with this purse; what was begun is finished (rule 10)
 _KEY: Final = b"ecny-unload-key-1"
 
 
@@ -46,7 +47,13 @@ def unload_purse(wallet: HardWallet, server: OperatorClient, amount: int, *, ask
     Raises PurseRefusal (nothing was paid), CardError, TransportError, SettlementError: do it again.
     """
     fci = wallet.select()
-    order = _begin(server, fci, fci.next_n, amount)
+    try:
+        order = _begin(server, fci, fci.next_n, amount)
+    except SettlementError as refused:
+        paid = _paid_before(wallet, server, fci, amount) if refused.problem == REVOKED else None
+        if paid is None:
+            raise
+        return _deliver(wallet, server, *paid)
     request = parse(Request, order.request)
     this: Unloaded | None = None
     finished: list[int] = []
@@ -68,6 +75,25 @@ def _begin(server: OperatorClient, fci: Fci, n: int, amount: int) -> UnloadOrder
     about = fci.purse_id + fci.epoch.to_bytes(4, "big") + n.to_bytes(4, "big") + amount.to_bytes(8, "big")
     key = hashlib.sha256(_KEY + about).hexdigest()
     return server.begin_unload(fci.purse_id, fci.epoch, n, amount, key)
+
+
+def _paid_before(
+    wallet: HardWallet, server: OperatorClient, fci: Fci, amount: int
+) -> tuple[UnloadOrder, Signed[Voucher]] | None:
+    """The unload of this amount that a purse has paid before it was frozen or revoked, oldest first."""
+    for slot in sorted(wallet.slots(), key=lambda one: one.n):
+        if slot.state is not SlotState.PENDING:
+            continue
+        try:
+            order = _begin(server, fci, slot.n, amount)
+            return order, parse(Voucher, wallet.resend(parse(Request, order.request).hash))
+        except SettlementError as unknown:
+            if unknown.problem != REVOKED:
+                raise
+        except PurseRefusal as other:
+            if other.reason is not Refused.NOT_FOUND:
+                raise
+    return None
 
 
 def _pending(wallet: HardWallet, payee: bytes) -> list[Signed[Voucher]]:

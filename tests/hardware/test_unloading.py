@@ -12,6 +12,7 @@ from hardware.reporting import report_purse
 from hardware.unloading import Unloaded, unload_purse
 from support.card_desk import Desk
 from support.cards import PIN, personalised_card, record_of
+from support.keys import NOW
 from wallet_core.errors import (
     CardError,
     MismatchError,
@@ -19,6 +20,7 @@ from wallet_core.errors import (
     PurseRefusal,
     Refused,
     ServerUnreachableError,
+    SettlementError,
 )
 from wallet_core.messages import Receipt, parse
 from wallet_core.purse.state import SlotState
@@ -58,6 +60,25 @@ def test_value_leaves_the_card_once(desk: Exit) -> None:
     assert desk.is_clean(LOADED - AMOUNT)
     desk.unload(1)
     assert desk.is_clean(LOADED - AMOUNT - 1)
+
+
+def test_what_was_begun_is_paid_out_after_the_card_is_frozen(desk: Exit) -> None:
+    """Nothing new begins with it; the unload that it has paid is finished by the same command (rule 10)."""
+    fci = desk.hand.tap()
+    desk.wallet.pay(desk.hand.world.till_request(fci, 100).to_payload())
+    desk.hand.plans.plans.append(FaultPlan(Tear.AFTER_COMMIT, command="PAY, payee verified"))
+    with pytest.raises(OutcomeUnknownError):
+        desk.unload()
+    desk.bank.parts.desk.freeze(fci.purse_id, NOW)
+    with pytest.raises(SettlementError) as caught:
+        desk.unload(AMOUNT + 1)
+    assert caught.value.problem == "revoked"
+    done = desk.unload()
+    assert (done.amount, done.acknowledged, done.finished) == (AMOUNT, True, ())
+    with pytest.raises(SettlementError):
+        desk.unload()
+    assert desk.states == {SlotState.PENDING, SlotState.COLLECTED}, "the sale and the unload"
+    assert desk.hand.tap().balance == LOADED - 100 - AMOUNT
 
 
 @pytest.mark.parametrize("kind", ["lost", "unanswered", "half", "500"])
