@@ -37,7 +37,7 @@ NEXT_STEPS: Final = {
     Refused.OFFLINE_COUNT: "Bring the card online.",
     Refused.INSUFFICIENT: "Load the card.",
     Refused.BALANCE_LIMIT: "Load less.",
-    Refused.PIN_BLOCKED: "Have the PIN unblocked at the operator; what was paid is not lost.",
+    Refused.PIN_BLOCKED: "Have the card blocked and refunded at the operator; what was paid is not lost.",
     Refused.PIN_REQUIRED: "Enter the PIN and tap again.",
     Refused.OUTCOME_FINAL: "This message and an earlier one contradict each other: hand both to the operator.",
     Refused.POLICY_OLD: "Store the operator's policy first.",

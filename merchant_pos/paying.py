@@ -148,7 +148,7 @@ class Paying:
             else:
                 return True
         raise PurseRefusal(
-            Refused.PIN_BLOCKED, next_step="Nothing was charged. Have the PIN unblocked at the operator."
+            Refused.PIN_BLOCKED, next_step="Nothing was charged. Have the card refunded at the operator."
         )
 
 
