@@ -178,13 +178,13 @@ class TransferRows(Database):
                 db.execute(
                     'INSERT INTO transfers (k, kind, payer, epoch, n, payee, amount, "order", order_hash, original, '
                     "state, request, request_hash, voucher, voucher_hash, receipt, refusal, reason, asked_ms, "
-                    "decided_ms, acknowledged, told) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "decided_ms, acknowledged, told, announced) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         *(self._next(db, "k"), plan.kind.value, plan.payer, plan.epoch, plan.n, plan.payee),
                         *(plan.amount, plan.order, plan.order_hash, plan.original, one.state.value, one.request),
                         *(one.asked.hash, one.voucher, one.voucher_hash, one.receipt, one.refusal, one.reason),
-                        *(one.asked_ms, one.decided_ms, int(one.acknowledged), one.told.value),
+                        *(one.asked_ms, one.decided_ms, int(one.acknowledged), one.told.value, int(one.announced)),
                     ),
                 )
                 adopted += 1

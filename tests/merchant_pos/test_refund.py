@@ -299,3 +299,16 @@ def test_a_blocked_sam_still_finishes(till: SamTill, pair: Pair) -> None:
     assert isinstance(outcome.why, PurseRefusal)
     assert outcome.why.reason is Refused.WRONG_STATE
     assert outcome.result is Result.NOT_CHARGED
+
+
+def test_a_successor_knows_which_refunds_were_said(till: SamTill, pair: Pair, tmp_path: Path) -> None:
+    """Else its next refund of this amount would say REFUNDED for the old one, and move nothing."""
+    assert till.refund(1, *pair, 1_000).result is Result.PAID
+    new = SamTill(tmp_path / "new.db")
+    for subject, body, of_class in till.journal.certificates():
+        new.journal.keep_certificate(subject, of_class, body)
+    assert new.journal.adopt(till.journal.transfers()) == 2
+    sale = new.journal.transfers("kind = 'SALE'")[0]
+    assert new.refund(sale.k, *pair, 1_000).result is Result.PAID
+    assert balance(pair[0]) == LOADED - 6_800 + 2_000
+    new.journal.close()
