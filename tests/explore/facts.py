@@ -72,9 +72,10 @@ class SaleFact(NamedTuple):
 
 
 class TillFacts(NamedTuple):
-    """`waiting`: something is to be sent to the server, or sent and not answered."""
+    """`transfers`: sales into the merchant's purse; `waiting`: a sale or Refusal is to be sent to the server."""
 
     sales: tuple[SaleFact, ...] = ()
+    transfers: tuple[SaleFact, ...] = ()
     waiting: bool = False
 
     @property

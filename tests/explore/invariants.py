@@ -42,7 +42,7 @@ def _every(
         yield from _counters(purse)
         yield from _limits(purse)
         yield from _readable(purse, server, heard, credited)
-    yield from _till(till, server)
+    yield from _till(till, server, credited)
     yield from _outcomes(purses, server, heard)
     yield from _one_payload(heard)
     yield from _conserved(purses, server, heard, outside)
@@ -164,9 +164,10 @@ def _one_payload(heard: Sequence[Heard]) -> Iterator[str]:
             yield "I8: two vouchers with one counter"
 
 
-def _till(till: TillFacts, server: ServerFacts) -> Iterator[str]:
+def _till(till: TillFacts, server: ServerFacts, credited: AbstractSet[bytes]) -> Iterator[str]:
     """I2 and I4 as the till and its operator see them."""
-    if [sale.k for sale in till.sales] != list(range(1, len(till.sales) + 1)):
+    numbers = sorted(sale.k for sale in (*till.sales, *till.transfers))
+    if numbers != list(range(1, len(numbers) + 1)):
         yield "I4: the counters of the sales have a gap"
     settled = {voucher_hash for voucher_hash, _ in server.settled}
     for sale in till.sales:
@@ -174,6 +175,11 @@ def _till(till: TillFacts, server: ServerFacts) -> Iterator[str]:
             yield "I2: a sale is settled at the till and not in the books"
         if sale.state == "REFUSED" and sale.voucher_hash in settled:
             yield "I2: a refused sale is settled"
+    for sale in till.transfers:
+        if sale.state == "PAID" and sale.voucher_hash not in credited:
+            yield "I2: the till says PAID, and the merchant's purse has not got it"
+        if sale.state == "REFUSED" and sale.voucher_hash in credited:
+            yield "I2: the till says REFUSED, and the merchant's purse has it"
 
 
 def _books(server: ServerFacts) -> Iterator[str]:

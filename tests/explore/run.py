@@ -172,8 +172,14 @@ def replay(path: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
-    if options.replay is not None:
-        return replay(options.replay)
+    try:
+        return replay(options.replay) if options.replay is not None else _search(options)
+    except ConfigurationError as error:
+        print(f"explore: {error.message}")
+        return 2
+
+
+def _search(options: argparse.Namespace) -> int:
     started = time.monotonic()
     results = []
     for scope in options.scope or sorted(SCOPES):
@@ -194,7 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _summary(results: Sequence[Result], seconds: float) -> int:
     violations = sum(len(one.violations) for one in results)
-    exhausted = " ".join(one.scope for one in results if one.exhausted)
+    parts: dict[str, bool] = {}
+    for one in results:
+        parts[one.scope[0]] = parts.get(one.scope[0], True) and one.exhausted
+    exhausted = " ".join(scope for scope in sorted(parts) if parts[scope])
     print(
         f"explored: {sum(one.states for one in results)} states, "
         f"{sum(one.transitions for one in results)} transitions, "

@@ -22,6 +22,7 @@ from hardware.exchange import CardConnection
 from hardware.purse_transfer import finish, give_up, transfer
 from merchant_pos.cards import Wallet
 from merchant_pos.sales import Order
+from merchant_pos.sam_sale import charge
 from wallet_core.messages import Request, parse
 from wallet_core.purse.state import EntryState, SlotState
 
@@ -209,6 +210,110 @@ def pair(profile: Profile = FULL) -> Market:
 BOUNDED = frozenset({"c"})
 """Searched until the time is up."""
 
+# Scope (b) again, with the merchant's till between card and purse instead of a terminal that keeps nothing
+
+
+class Slot:
+    """A reader of the till: the purse that is in it has power at first, and is powered afresh when asked for again."""
+
+    def __init__(self, bench: Bench, purse: int) -> None:
+        self._bench = bench
+        self._purse = purse
+        self._fresh = True
+
+    def card(self, _timeout_s: float) -> Wallet:
+        reader = Reader(self._bench.script, self._purse)
+        if not self._fresh:
+            reader.reset()
+        self._fresh = False
+        return Wallet(HardWallet(CardConnection(reader)))
+
+
+SHORTLY = 0.01  # seconds of the clock of the model: one try
+
+
+def _sell(bench: Bench) -> str:
+    asked = (bench.sam_desk(), Order(SALE, "a pot of tea"), Slot(bench, PAYER), Slot(bench, PAYEE), bench.pins())
+    return charge(*asked, tap_seconds=0.0, retap_seconds=0.0).result.value
+
+
+def _resume(bench: Bench) -> str:
+    outcome = bench.sam_desk().resume(Slot(bench, PAYER), Slot(bench, PAYEE), bench.pins(), SHORTLY)
+    return "nothing open" if outcome is None else outcome.result.value
+
+
+def _cancel_sam(bench: Bench) -> str:
+    desk = bench.sam_desk()
+    transfer = desk.to_cancel(None)
+    if transfer is None:
+        return "nothing open"
+    return desk.cancel(transfer, Slot(bench, PAYER), Slot(bench, PAYEE), 0.0).result.value
+
+
+def _next_tap(bench: Bench) -> str:
+    """What the till does at the end of each tap, for any later sale."""
+    card = Slot(bench, PAYER).card(0.0)
+    bench.sam_desk().afterwards(card, card.select().purse)
+    return "done"
+
+
+def _may_hear(view: View) -> bool:
+    """The card has not heard how its payment ended, and the till knows."""
+    return _pending(view) and any(one.state in ("PAID", "REFUSED") for one in view.till.transfers)
+
+
+def _unfinished(view: View) -> bool:
+    return any(one.state not in ("PAID", "REFUSED", "DROPPED") for one in view.till.transfers)
+
+
+def _may_resume(view: View) -> bool:
+    """A sale whose Request the SAM has refused unheard stays HELD however often it is resumed: cancel ends that."""
+    return _unfinished(view) and not _entries(view, PAYEE, EntryState.REFUSED)
+
+
+def _may_sell(view: View) -> bool:
+    return not view.till.transfers
+
+
+def _may_cancel_sam(view: View) -> bool:
+    return any(one.state in ("ASKED", "UNKNOWN", "HELD") for one in view.till.transfers)
+
+
+def _counter_home(view: View) -> bool:
+    return not _unfinished(view) and not any(
+        in_flight(purses, view.server, view.heard) for purses in product(*view.purses)
+    )
+
+
+def counter(profile: Profile = FULL) -> Market:
+    """Scope (b), part 2."""
+    start = beginning()
+    both = (PAYER, PAYEE)
+    cuts = 1 if profile.cuts is None else profile.cuts
+    return Market(
+        tills=Tills(
+            start.identity,
+            {"sell": _sell, "resume": _resume, "cancel": _cancel_sam, "next tap": _next_tap},
+        ),
+        servers=Servers(start.world, start.database),
+        purses=(_purses(start.payer, profile), _purses(start.sam, profile)),
+        plans=(
+            Plan("sell", both, _may_sell),
+            Plan("resume", both, _may_resume, _unfinished),
+            Plan("cancel", both, _may_cancel_sam),
+            Plan("next tap", (PAYER,), _may_hear),
+        ),
+        budgets=Budgets(
+            faults=0,
+            cuts=(cuts, cuts),
+            of_purse=(0, 1),
+            needless=1 if profile.needless is None else profile.needless,
+        ),
+        outside=LOAD,
+        home=_counter_home,
+    )
+
+
 # Scope (c): a card and a merchant's purse pay each other, go online when they like, and more goes wrong
 
 BACK = hashlib.sha256(b"a pot of tea, taken back").digest()
@@ -292,4 +397,4 @@ def market(profile: Profile = FULL) -> Market:
     )
 
 
-SCOPES: dict[str, Callable[[Profile], Market]] = {"a": shop, "b": pair, "c": market}
+SCOPES: dict[str, Callable[[Profile], Market]] = {"a": shop, "b": pair, "b2": counter, "c": market}

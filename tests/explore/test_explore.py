@@ -37,6 +37,12 @@ def test_a_slice_of_the_exhausted_scopes_has_no_violation(scope: str, profile: P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_till_between_card_and_sam_has_no_violation(tmp_path: Path) -> None:
+    result = explore("b2", CUT, traces=tmp_path)
+    assert result.violations == ()
+    assert result.exhausted
+
+
 def test_the_bounded_scope_stops_where_it_is_told_to(tmp_path: Path) -> None:
     result = explore("c", Profile(outcomes=WORST, stride=4), limits=Limits(states=2_000, edges=False), traces=tmp_path)
     assert result.violations == ()

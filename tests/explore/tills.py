@@ -23,6 +23,7 @@ from merchant_pos.checkout import Checkout
 from merchant_pos.client import HttpServer
 from merchant_pos.identity import Identity
 from merchant_pos.journal import Journal
+from merchant_pos.sam_desk import SamDesk
 from merchant_pos.sync import Sync
 from support.till import Pins, TestClock
 from wallet_core.errors import EcnyError
@@ -71,6 +72,9 @@ class Bench:
             notify=_nobody,
             step=self.step,
         )
+
+    def sam_desk(self) -> SamDesk:
+        return SamDesk(journal=self.journal, identity=self.identity, clock=self.clock, notify=_nobody, step=self.step)
 
     def pins(self) -> Pins:
         return Pins()
@@ -159,8 +163,11 @@ class Tills:
             SaleFact(sale.k, str(sale.state), sale.amount, sale.request.hash, sale.voucher_hash or b"")
             for sale in journal.sales()
         )
+        transfers = tuple(
+            SaleFact(one.k, str(one.state), one.amount, b"", one.voucher_hash or b"") for one in journal.transfers()
+        )
         unsent = any(sale.state == "PAID" for sale in sales) or bool(journal.unsent_refusals())
-        return TillFacts(sales, unsent or bool(journal.unanswered()))
+        return TillFacts(sales, transfers, unsent or bool(journal.unanswered()))
 
     def _go(self, journal: bytes, before: bytes, activity: str, replies: tuple[Reply, ...]) -> Went:
         deaths: list[int] = []
