@@ -40,8 +40,9 @@ def may_be_late(tx: Reader, payer: PurseRecord, deficit: int, risk: RiskSettings
 
     A hard wallet of this operator under a staged policy spends loads, which are in these books before the card has
     them, and what a grant has acknowledged. What it can have beside is its own payments to purses, refused and spent
-    again: at most what of them is still open. Other purses, and cards that were not enrolled here, may have inflow that
-    is not known here; and once the operator's purse was restored, so may every card: the books may lack its loads.
+    again. Those with a Receipt here count too: a dishonest payee shows that to the server and its Refusal to the card,
+    and REVOKED is for good. Other purses, and cards that were not enrolled here, may have inflow that is not known
+    here; and once the operator's purse was restored, so may every card: the books may lack its loads.
     """
     operator = tx.operator_purse()
     if operator is not None and operator.epoch != _FIRST_EPOCH:
@@ -49,4 +50,4 @@ def may_be_late(tx: Reader, payer: PurseRecord, deficit: int, risk: RiskSettings
     certificate = Certificate.from_bytes(payer.certificate)
     if certificate.subject_class is not CertificateClass.HARD_WALLET or payer.serial is None or risk.late_inflow:
         return True
-    return tx.refunds(payer.number) != [] or tx.open_outflow(payer.number) >= deficit
+    return tx.refunds(payer.number) != [] or tx.refusable_outflow(payer.number) >= deficit

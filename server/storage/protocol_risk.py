@@ -38,8 +38,8 @@ class RiskReader(Protocol):
         """Vouchers that are kept and not credited (REVIEW, EQUIVOCATION), by payer, epoch, n and hash."""
         ...
 
-    def open_outflow(self, payer: int) -> int:
-        """Fen of its vouchers to purses whose Receipt or Refusal is not here."""
+    def refusable_outflow(self, payer: int) -> int:
+        """Fen of its vouchers to purses whose Refusal is not here, whether their Receipt is or not."""
         ...
 
     def deficit(self, payer: int) -> DeficitRecord: ...

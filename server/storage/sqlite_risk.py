@@ -18,11 +18,13 @@ from server.storage.sqlite_parties import TILL, SqliteParties
 
 _STANDING = "SELECT id, status, why, at, change FROM standing"
 _REVIEW, _RIVAL, _REFUSED = VoucherState.REVIEW.value, VoucherState.EQUIVOCATION.value, VoucherState.REFUSED.value
-_OPEN = VoucherState.OPEN.value
+_OPEN, _SETTLED = VoucherState.OPEN.value, VoucherState.SETTLED.value
 _CHARGED = ", ".join(str(state.value) for state in VoucherState if state.charged)
 # State numbers stand in the text: SQLite uses a partial index only where it can see that its condition holds.
 _WAITING = f"{VOUCHER} WHERE state = {_REVIEW}", f"{RIVAL} WHERE state = {_RIVAL}"
-_OPEN_OUTFLOW = f"SELECT sum(amount) FROM voucher WHERE payer = ? AND state = {_OPEN}"  # noqa: S608  (numbers)
+_REFUSABLE = f"""
+    SELECT sum(amount) FROM voucher WHERE payer = ? AND (state = {_OPEN} OR (state = {_SETTLED} AND batch < 0))
+"""  # noqa: S608  (numbers)
 _SPENDING = f"""
     WITH suspect AS (
         SELECT payer FROM voucher WHERE state = {_REVIEW} UNION SELECT payer FROM rival
@@ -75,8 +77,8 @@ class SqliteRisk(SqliteParties):
             )
         return [voucher_record(row) for row in rows]
 
-    def open_outflow(self, payer: int) -> int:
-        return self._number(_OPEN_OUTFLOW, payer)
+    def refusable_outflow(self, payer: int) -> int:
+        return self._number(_REFUSABLE, payer)
 
     def deficit(self, payer: int) -> DeficitRecord:
         row = self._row("SELECT lost, moves FROM deficit WHERE payer = ?", payer)

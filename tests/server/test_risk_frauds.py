@@ -14,14 +14,24 @@ from server.risk.loss_bound import loss_bound
 from server.risk.settings import DAY, RiskSettings
 from server.storage.records_risk import PurseStatus
 from support.enrolled import SAM, enrol, evidence, load, pays, pays_till, report
-from support.keys import NOW, OPERATOR, certify, key
+from support.keys import NOW, OPERATOR, Party, certify, key
 from support.operator_world import Bank, CardDouble, World
 from support.risk_world import balances, pay_all_reviews, sam
 from wallet_core import fraud
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import ConfigurationError
-from wallet_core.messages import DepositStatus, RevocationList, RevocationReason, SpendMode, Voucher, parse
+from wallet_core.messages import (
+    DepositStatus,
+    Request,
+    RevocationList,
+    RevocationReason,
+    Signed,
+    SpendMode,
+    Voucher,
+    parse,
+)
 from wallet_core.messages.revocation import MAX_LIST_SIZE
+from wallet_core.suites import Suite
 
 S = DepositStatus
 
@@ -170,6 +180,31 @@ class TestOverspending:
         evidence(bank, refusal)
         assert (bank.wallet(till), bank.parts.desk.frauds(NOW).overspent) == (300, ())
         assert bank.ledger().conserved
+
+    def test_nor_one_to_which_a_dishonest_payee_has_shown_a_refusal_and_the_server_a_receipt(self, bank: Bank) -> None:
+        card, till, bad = enrol(bank, "card", loaded=300), bank.till("t"), sam(bank, "bad")
+        party = Party("bad", bad.key, bad.card.certificate)
+        asked = Request(
+            suite=Suite.ES256,
+            payer=card.id,
+            epoch=1,
+            n=card.state.next_n,
+            payee=bad.id,
+            k=1,
+            amount=300,
+            order_hash=bytes(32),
+        )
+        voucher = card.pay(Signed.sign(asked, bad.key).to_bytes(), payee=party)
+        refusal = bad.refuse(voucher)
+        evidence(bank, voucher, bad.receipt(voucher))
+        card.acknowledge_refusal(refusal, party)
+        again, _ = pays_till(card, till, 300)
+        assert bank.settle(till.batch([again])).voucher_statuses == (S.REVIEW,)
+        assert status(bank, card.id) is PurseStatus.ACTIVE
+        assert [one.overspent for one in bank.parts.desk.frauds(NOW).overspent] == [300]
+        evidence(bank, refusal)  # the card brings what it was shown: now it is the payee who is proved dishonest
+        assert (status(bank, card.id), status(bank, bad.id)) == (PurseStatus.ACTIVE, PurseStatus.REVOKED)
+        assert (bank.wallet(till), bank.ledger().loss, bank.ledger().conserved) == (300, 0, True)
 
     def test_an_intermittent_card_waits_for_what_another_purse_paid_it(self, tmp_path: Path) -> None:
         world = World.make(tmp_path)
