@@ -225,16 +225,18 @@ class LoadService:
             if load.receipt is not None:
                 return
             outcomes.collected(tx, load, card, raw, now)
-            self._compare(tx, load, raw, now)
+            self._compare(tx, load, card, raw, now)
             self._checkpoint("load.receipt-written")
         self._checkpoint("load.receipt-committed")
         _log.info("load collected", load=load.id, card=short(load.card), amount=load.amount)
 
-    def _compare(self, tx: Writer, load: LoadRecord, receipt: bytes, now: int) -> None:
+    def _compare(self, tx: Writer, load: LoadRecord, card: PurseRecord, receipt: bytes, now: int) -> None:
         """A card that has also signed a Refusal of this load is dishonest: both together are the proof."""
         if load.request_hash is None or load.voucher is None:
             return
         refusal = tx.purse_refusal(load.card, load.request_hash)
+        if refusal is not None:
+            outcomes.refused(tx, tx.load(load.id) or load, card, self._risk, now)
         if refusal is not None and refusal.is_signed:
             voucher = self._purse.sign(load.voucher)
             two_outcomes(tx, load.card, receipt, refusal.raw, voucher, load.request_hash, now)

@@ -126,7 +126,7 @@ class Taking:
             load = self.tx.load(load.id) or load
         refusal = self.tx.purse_refusal(card.id, request_hash)
         if refusal is not None:
-            outcomes.refused(self.tx, load, card, self.now)
+            outcomes.refused(self.tx, load, card, self.risk, self.now)
             if load.receipt is not None and refusal.is_signed:
                 voucher = self.unloads.sign_load(payload)
                 self._two_outcomes(card.id, load.receipt, refusal.raw, voucher, request_hash)

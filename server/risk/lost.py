@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from server.ledger import books
 from server.ledger.accounts import AccountKind, TransferKind
+from server.load import outcomes
 from server.problems import Problem
 from server.risk import charging
 from server.risk.settings import RiskSettings
@@ -117,10 +118,10 @@ def reckon(tx: Reader, purse: PurseRecord, audit_key: bytes, risk: RiskSettings,
     due_at = Certificate.from_bytes(purse.certificate).expires + risk.grace_s
     refunded = sum(one.amount for one in tx.refunds(purse.number))
     covered = max(0, tx.headroom([purse.card_account])[purse.card_account])
-    final = totals.unable or now >= due_at
-    unused = 0 if final else max(0, risk.offline_total - totals.exposure)
-    rest = max(0, min(totals.balance - refunded, covered))
-    refundable = max(0, min(totals.balance - unused - refunded, covered))
+    is_due, unheard = now >= due_at, _not_collected(tx, purse, totals.total_in)
+    unused = 0 if totals.unable or is_due else max(0, risk.offline_total - totals.exposure)
+    rest = max(0, min(totals.balance + unheard - refunded, covered))
+    refundable = max(0, min(totals.balance + (unheard if is_due else 0) - unused - refunded, covered))
     if status is PurseStatus.REVOKED or (status not in _LOST and not totals.unable):
         refundable = 0
     if status is PurseStatus.REVOKED:
@@ -134,11 +135,20 @@ def reckon(tx: Reader, purse: PurseRecord, audit_key: bytes, risk: RiskSettings,
         ("less paid since the last grant", -totals.exposure),
         ("less what it could still pay unseen", -unused),
         ("less refunded before", -refunded),
+        ("loads not collected, due with the rest", unheard),
         ("covered by the books", covered),
         ("refundable now", refundable),
         ("the rest, after expiry and grace", rest - refundable),
     )
     return Reckoning(purse.id, status, lines, refundable, rest - refundable, due_at, totals.sources)
+
+
+def _not_collected(tx: Reader, purse: PurseRecord, total_in: int) -> int:
+    """Fen of loads that the card has never spoken of, less what it must have collected of them to have received
+    `total_in`. The same after they were given back, so that no later sum forgets them."""
+    unheard = sum(load.amount for load in outcomes.unheard(tx, purse))
+    pending = sum(load.amount for load in tx.pending_loads(purse.id))
+    return min(unheard, max(0, tx.proved_inflow(purse.id) + pending - total_in))
 
 
 def refund(tx: Writer, purse: PurseRecord, destination: PurseRecord | None, reckoning: Reckoning, *, now: int) -> int:
@@ -156,6 +166,8 @@ def refund(tx: Writer, purse: PurseRecord, destination: PurseRecord | None, reck
         if operator is None:
             raise Problem("not-found", "The operator's purse is not installed.")
         target = operator.account
+    if now >= reckoning.due_at:
+        outcomes.given_up(tx, purse, now)
     number = tx.add_refund(purse.number, RefundRecord(amount, destination.id if destination is not None else None, now))
     reference = hashlib.sha256(_REFUND + purse.id + number.to_bytes(8, "big")).digest()
     entries = {purse.card_account: -amount, target: amount}

@@ -76,6 +76,10 @@ class LoadReader(Protocol):
         """Paid to this card, neither collected nor refused; oldest first."""
         ...
 
+    def paid_loads(self, card: bytes) -> list[LoadRecord]:
+        """All that were paid to this card, whatever became of them; oldest first."""
+        ...
+
 
 class LoadWriter(LoadReader, Protocol):
     def add_operator_purse(self, purse_id: bytes, epoch: int) -> None:

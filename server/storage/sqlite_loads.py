@@ -47,6 +47,10 @@ class SqliteLoads(SqliteSession):
             _record(row) for row in self._rows(f"{_LOAD} WHERE card = ? AND {unfinished} ORDER BY epoch, paid_n", card)
         ]
 
+    def paid_loads(self, card: bytes) -> list[LoadRecord]:
+        paid = f"{_LOAD} WHERE card = ? AND request_hash IS NOT NULL ORDER BY epoch, paid_n"
+        return [_record(row) for row in self._rows(paid, card)]
+
     def add_operator_purse(self, purse_id: bytes, epoch: int) -> None:
         account = self._new_account(AccountKind.OPERATOR_PURSE, purse_id.hex())
         self._insert("INSERT INTO operator_purse (id, epoch, account) VALUES (?, ?, ?)", purse_id, epoch, account)

@@ -192,6 +192,23 @@ class TestALoad:
             assert tx.two_outcomes() == same.two_outcomes()
         other.close()
 
+    def test_what_was_spent_before_it_was_refused_is_a_loss_until_it_is_explained(self, bank: Bank) -> None:
+        """A purse may spend what another has paid it unseen; a load in flight covered that, and is refused then."""
+        payer, merchants, till = enrol(bank, "payer", loaded=500), enrol(bank, "sam", SAM), bank.till("t")
+        unseen = pays(payer, merchants, 500)
+        receipt = merchants.collect(unseen, CertificateClass.HARD_WALLET)
+        request_hash = parse(Voucher, paid_load(bank, merchants, 500, "m")).message.request_hash
+        spent, _ = pays_till(merchants, till, 500)
+        assert bank.settle(till.batch([spent])).credited == 500
+        for _ in range(2):
+            evidence(bank, merchants.refuse(request_hash))
+            assert (bank.ledger().loss, balances(bank).get(f"card/{merchants.id.hex()}", 0)) == (500, 0)
+            (overspent,) = bank.parts.desk.frauds(NOW).overspent
+            assert (overspent.payer, overspent.overspent) == (merchants.id, 500)
+        evidence(bank, unseen, receipt)
+        assert (bank.ledger().loss, bank.parts.desk.frauds(NOW).overspent) == (0, ())
+        assert (standing(bank, merchants), bank.ledger().conserved) == (PurseStatus.ACTIVE, True)
+
     def test_a_receipt_as_evidence(self, bank: Bank) -> None:
         receipt = self.card.collect(self.voucher, CertificateClass.OPERATOR_PURSE)
         for _ in range(2):

@@ -12,15 +12,16 @@ from server.problems import Problem
 from server.risk.lost import Reckoning, charge_residual
 from server.risk.settings import DAY, RiskSettings
 from server.storage.records_risk import PurseStatus
-from support.enrolled import SAM, enrol, evidence, load, pays, pays_till, report
+from support.enrolled import SAM, enrol, evidence, load, paid_load, pays, pays_till, report
 from support.keys import NOW, key
 from support.operator_world import Bank, CardDouble, World, certification_request
 from support.risk_world import balances
 from wallet_core.audit import AuditData
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import MismatchError
-from wallet_core.messages import DepositStatus, Voucher, parse
+from wallet_core.messages import DepositStatus, Refusal, Signed, Voucher, parse
 from wallet_core.purse.state import Lifecycle
+from wallet_core.suites import Suite
 
 S = DepositStatus
 OFFLINE = 100_000  # of the policy
@@ -105,6 +106,7 @@ class TestReckoning:
             "less paid since the last grant": -30_000,
             "less what it could still pay unseen": -20_000,
             "less refunded before": 0,
+            "loads not collected, due with the rest": 0,
             "covered by the books": 60_000,
             "refundable now": 40_000,
             "the rest, after expiry and grace": 20_000,
@@ -280,6 +282,95 @@ class TestRefund:
         for to in (self.card.id, other.id):
             assert problem(lambda to=to: bank.parts.desk.refund(self.card.id, to, NOW)) == "revoked"
         assert problem(lambda: bank.parts.desk.refund(self.card.id, bytes(32), NOW)) == "not-found"
+
+
+class TestALoadThatALostCardHasNotCollected:
+    """100 fen collected, 500 more paid to it; then it is lost."""
+
+    @pytest.fixture(autouse=True)
+    def _lost(self, bank: Bank) -> None:
+        small(bank, 0)
+        self.card = enrol(bank, "card", loaded=100)
+        self.voucher = paid_load(bank, self.card, 500, "l")
+        bank.parts.desk.freeze(self.card.id, NOW)
+
+    def refund(self, bank: Bank, now: int) -> int:
+        return bank.parts.desk.refund(self.card.id, None, now)[1]
+
+    def assert_given_back_once(self, bank: Bank, amount: int = 600) -> None:
+        found, books = bank.ledger(), balances(bank)
+        assert (found.redeemed, found.loss, found.in_flight, found.conserved) == (amount, 0, 0, True)
+        assert f"card/{self.card.id.hex()}" not in books, books
+        assert self.refund(bank, LATER) == 0
+
+    def test_comes_back_with_the_rest(self, bank: Bank) -> None:
+        due_at = bank.parts.desk.reckoning(self.card.id, NOW).due_at
+        assert [self.refund(bank, now) for now in (due_at - 1, due_at, due_at)] == [100, 500, 0]
+        self.assert_given_back_once(bank)
+        assert bank.parts.loads.pending(self.card.id) == []
+
+    def test_is_a_line_of_its_own(self, bank: Bank) -> None:
+        found = bank.parts.desk.reckoning(self.card.id, NOW)
+        assert (line(found, "loads not collected, due with the rest"), found.refundable, found.later) == (500, 100, 500)
+
+    def test_a_receipt_afterwards_gives_nothing_more(self, bank: Bank) -> None:
+        assert self.refund(bank, LATER) == 600
+        receipt = self.card.collect(self.voucher, CertificateClass.OPERATOR_PURSE)
+        bank.parts.loads.collected(receipt, LATER)
+        assert evidence(bank, receipt) == ["recorded"]
+        assert line(bank.parts.desk.reckoning(self.card.id, LATER), "balance") == 600
+        self.assert_given_back_once(bank)
+
+    def test_nor_does_a_refusal(self, bank: Bank) -> None:
+        before = bank.ledger().operator_purses
+        assert self.refund(bank, LATER) == 600
+        assert evidence(bank, self.card.refuse(parse(Voucher, self.voucher).message.request_hash)) == ["recorded"]
+        assert bank.ledger().operator_purses == before
+        self.assert_given_back_once(bank)
+
+    def test_what_was_refused_before_is_the_operators_again(self, bank: Bank) -> None:
+        evidence(bank, self.card.refuse(parse(Voucher, self.voucher).message.request_hash))
+        assert self.refund(bank, LATER) == 100
+        self.assert_given_back_once(bank, 100)
+
+    def test_what_a_later_message_shows_as_collected_counts_once(self, bank: Bank) -> None:
+        """Its Receipt was lost; it has paid 50 of it, and its report names the total."""
+        till = bank.till("t")
+        self.card.collect(self.voucher, CertificateClass.OPERATOR_PURSE)
+        paid, _ = pays_till(self.card, till, 50)
+        bank.settle(till.batch([paid]))
+        report(bank, self.card, taken=False)
+        found = bank.parts.desk.reckoning(self.card.id, LATER)
+        assert (line(found, "balance"), line(found, "loads not collected, due with the rest")) == (550, 0)
+        assert self.refund(bank, LATER) == 550
+        self.assert_given_back_once(bank, 550)
+
+    def test_what_a_till_refuses_after_it_still_comes_back(self, bank: Bank) -> None:
+        other, till = enrol(bank, "other", loaded=400), bank.till("t")
+        _, request_hash = pays_till(other, till, 300)
+        paid_load(bank, other, 500, "more")
+        report(bank, other)
+        bank.parts.desk.freeze(other.id, NOW)
+        assert bank.parts.desk.refund(other.id, None, LATER)[1] == 600
+        bank.settle(till.batch([], [till.refusal(request_hash)]))
+        assert [bank.parts.desk.refund(other.id, None, LATER)[1] for _ in range(2)] == [300, 0]
+        assert (bank.ledger().redeemed, bank.ledger().loss, bank.ledger().conserved) == (900, 0, True)
+
+    def test_who_signs_both_keeps_nothing_whatever_comes_first(self, bank: Bank) -> None:
+        seen = []
+        for name, order in (("a", 1), ("b", -1)):
+            double = bank.card(name)
+            voucher = bank.pay(double, 500, name)
+            bank.parts.desk.freeze(double.id, NOW)
+            assert bank.parts.desk.refund(double.id, None, LATER)[1] == 500
+            asked = parse(Voucher, voucher).message
+            refused = Refusal(suite=Suite.ES256, payee=double.id, k=asked.k, request_hash=asked.request_hash)
+            refusal = Signed.sign(refused, double.key).to_bytes()
+            for message in (double.receipt(voucher), refusal)[::order]:
+                evidence(bank, message)
+            seen.append((balances(bank).get(f"card/{double.id.hex()}", 0), bank.parts.desk.standings()[-1].status))
+        assert seen == [(0, PurseStatus.REVOKED)] * 2
+        assert (bank.ledger().loss, bank.ledger().conserved) == (1_000, True)
 
 
 class TestReplaced:
