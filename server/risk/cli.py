@@ -13,7 +13,7 @@ import click
 from server.app import Parts
 from server.installation import new_epoch
 from server.risk.facts import bound_facts, fraud_facts, reckoning_facts, review_facts
-from server.risk.loss_bound import loss_bound
+from server.risk.loss_bound import NOT_BOUNDED, loss_bound
 from server.risk.lost import Reckoning
 from server.settings import Settings, system_clock
 from wallet_core.cli import Context, common_options, write_file
@@ -203,7 +203,7 @@ def loss_bound_command(ctx: Context) -> None:
     """What one broken secure element can cost at most, and whom."""
     bound = loss_bound(Settings.of_directory(ctx.data / DIRECTORY).ready_to_lose)
     text = "\n".join(f"{name:<58}{number:>14,} {unit}" for name, number, unit in bound.lines)
-    ctx.emit(bound_facts(bound), text)
+    ctx.emit(bound_facts(bound), f"{text}\n{NOT_BOUNDED}")
 
 
 def _reckoning_text(found: Reckoning) -> str:

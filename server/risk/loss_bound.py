@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from server.risk.settings import DAY, RiskSettings
+
+NOT_BOUNDED: Final = (
+    "That is a broken payer. A broken payee that signs a Receipt and a Refusal costs what it had\n"
+    "received and spent until the contradiction reaches the server; the review cap does not bound that."
+)
+"""What the numbers leave out, for people: a payee takes what others choose to pay it, so no setting bounds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class LossBound:
 
 
 def loss_bound(risk: RiskSettings) -> LossBound:
-    """The bound from policy, delays and review cap.
+    """The bound from policy, delays and review cap, of a broken payer.
 
     A broken element obeys no limit of its own; what bounds it is that a till takes no payment above the transfer limit,
     that it takes time to be shown, and that the first contradiction which is handed in puts it on the revocation list.

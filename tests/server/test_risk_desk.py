@@ -206,7 +206,9 @@ class TestOnTheCommandLine:
         before = self.desk.ask("loss-bound")
         (self.site.data / "server" / "risk.json").write_text('{"review_cap": 1}')
         assert (before["operator"], self.desk.ask("loss-bound")["operator"]) == (100_000, 1)
-        assert "minted at most" in self.desk.run("loss-bound").stdout
+        said = self.desk.run("loss-bound").stdout
+        assert "minted at most" in said
+        assert "A broken payee" in said
 
 
 class TestARestoredPurse:
