@@ -258,7 +258,8 @@ class TwoPurses:
     def _acknowledge(self, transfer: Transfer, payer: Present) -> None:
         """Let the payer hear its payee's answer. Off the tap path: whatever comes of it changes nothing here.
 
-        NOT_FOUND means that the payer has no use for it any more, so another purse in its reader must not be asked.
+        NOT_FOUND means that the payer has no use for it any more, if it is the payer that says so: another purse that
+        has taken its place in the reader since it was selected knows nothing either.
         """
         if payer.shown.purse != transfer.payer:
             return
@@ -269,7 +270,7 @@ class TwoPurses:
             elif transfer.refusal is not None:
                 payer.purse.acknowledge_refusal(transfer.refusal, *papers)
         except PurseRefusal as exc:
-            if exc.reason not in (Refused.NOT_FOUND, Refused.OUTCOME_FINAL):
+            if exc.reason not in (Refused.NOT_FOUND, Refused.OUTCOME_FINAL) or not self._is_still(payer):
                 return
         except EcnyError:
             return
@@ -340,6 +341,13 @@ class TwoPurses:
             return card.select().balance
         except EcnyError:
             return None
+
+    @staticmethod
+    def _is_still(present: Present) -> bool:
+        try:
+            return present.purse.select().purse == present.shown.purse
+        except EcnyError:
+            return False
 
     # Who they are ---------------------------------------------------------------------------------------------------
 

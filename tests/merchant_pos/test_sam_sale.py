@@ -232,6 +232,31 @@ def test_an_acknowledgement_that_fails_changes_nothing_and_comes_at_the_next_tap
     assert pending(payer) == 0
 
 
+def test_another_card_put_in_its_place_does_not_say_for_the_payer_that_it_has_heard(till: SamTill) -> None:
+    payer, payee, other = card(1), sam(), card(2)
+
+    class Swapped(Wallet):
+        """Between PAY and ACKNOWLEDGE another card is put on the reader, in the same session."""
+
+        def __init__(self, inner: Purse) -> None:
+            self.__dict__ = dict(inner.__dict__)
+
+        def acknowledge(self, *args: bytes) -> None:
+            other.connection.reset()
+            other.wallet.select()
+            self._wallet = other.wallet
+            super().acknowledge(*args)
+
+        def close(self) -> None:
+            return
+
+    assert till.charge(Reader(till.clock, [payer], wrap=Swapped), payee).result is Result.PAID
+    assert (till.journal.transfers()[0].acknowledged, pending(payer)) == (False, 1)
+    assert till.charge(payer, payee, Order(100, "tea")).result is Result.PAID
+    assert [one.acknowledged for one in till.journal.transfers()] == [True, True]
+    assert pending(payer) == 0
+
+
 @pytest.mark.parametrize("where", TEARS)
 def test_both_torn_at_every_exchange(till: SamTill, where: Tear) -> None:
     payer, payee = card(1), sam()
