@@ -163,12 +163,30 @@ class TwoPurses:
             left = self._left_after_refund(payee.purse) if transfer.kind is Kind.REFUND else None
             paid = self._journal.collected(transfer.k, receipt.to_bytes(), left)
         except EcnyError as exc:
-            return self._still_held(transfer, exc)
+            closed = isinstance(exc, PurseRefusal) and exc.reason is Refused.REQUEST_CLOSED
+            if payee is None or not closed:
+                return self._still_held(transfer, exc)
+            return self._refused_before(transfer, payee, payer, exc, late=late)
         self._step("paid")
         self.announce(paid, late=late)
         if payer is not None:
             self._acknowledge(paid, payer)
         return TransferOutcome(Result.PAID, paid)
+
+    def _refused_before(
+        self, transfer: Transfer, payee: Present, payer: Present | None, why: EcnyError, *, late: bool
+    ) -> TransferOutcome:
+        """The payee has refused this Request, to somebody else or in an answer that was lost: its stored Refusal is the
+        outcome. Where it has none it has collected this Request and a grant has closed it since: still HELD."""
+        try:
+            refused = self.refuse(transfer, payee, f"{why.code}: {why.message}")
+        except EcnyError:
+            return self._still_held(transfer, why)
+        said = phrases.shown_as(refused.kind, refused.state)
+        self._notify(phrases.settled_late(refused.kind.value, refused.k, said) if late else said)
+        if payer is not None:
+            self._acknowledge(refused, payer)
+        return TransferOutcome(Result.NOT_CHARGED, refused, why)
 
     def announce(self, paid: Transfer, *, late: bool = False) -> None:
         """Say that it is PAID. Of a refund the journal remembers that it was said: the command that is run again after

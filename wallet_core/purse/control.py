@@ -21,7 +21,9 @@ def begin_pin_check(state: PurseState) -> PurseState:
     if state.lifecycle not in (Lifecycle.ACTIVE, Lifecycle.BLOCKED):
         raise PurseRefusal(Refused.WRONG_STATE, "the purse has no PIN to verify in this state")
     if state.pin_tries == 0:
-        raise PurseRefusal(Refused.PIN_BLOCKED, next_step="Have the card blocked and refunded; what was paid is not lost.")
+        raise PurseRefusal(
+            Refused.PIN_BLOCKED, next_step="Have the card blocked and refunded; what was paid is not lost."
+        )
     return replace(state, pin_tries=state.pin_tries - 1)
 
 

@@ -136,7 +136,9 @@ def spendable(state: PurseState, policy: Policy) -> int:
 
 def _check_pin(state: PurseState, policy: Policy, amount: int, *, pin_verified: bool) -> None:
     if state.pin_tries == 0:
-        raise PurseRefusal(Refused.PIN_BLOCKED, next_step="Have the card blocked and refunded; what was paid is not lost.")
+        raise PurseRefusal(
+            Refused.PIN_BLOCKED, next_step="Have the card blocked and refunded; what was paid is not lost."
+        )
     if pin_verified:
         return
     if amount > policy.pin_threshold or state.unverified + amount > policy.unverified_total:
