@@ -157,8 +157,13 @@ class Accountant:
         """What the ledger's word on a frozen card lacks: transfers between purses of which it has not heard yet."""
         state, missing = card.state(), 0
         for slot in state.slots:
-            if slot.state is not SlotState.FREE and slot.voucher_hash in self.collected:
-                missing -= slot.amount * (tx.voucher(self._number(tx, card.id), 1, slot.n) is None)
+            if slot.state is SlotState.FREE:
+                continue
+            row = tx.voucher(self._number(tx, card.id), 1, slot.n)
+            if slot.voucher_hash in self.collected:
+                missing -= slot.amount * (row is None)
+            elif row is not None and row.state is VoucherState.OPEN and row.hash == slot.voucher_hash:
+                missing += slot.amount  # in flight to a purse, which can still collect or refuse it
         for entry in state.table:
             if entry.state is EntryState.COLLECTED:
                 asked = parse(Request, entry.request).message
