@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from server import logs
-from server.app import Parts
+from server.cli_desk import DIRECTORY, open_parts
 from server.installation import init as init_directory
 from server.installation import install as install_directory
 from server.installation import register_purse
@@ -26,7 +26,6 @@ from wallet_core.errors import ConfigurationError, ExitCode
 from wallet_core.ids import short
 from wallet_core.money import fen
 
-DIRECTORY = "server"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -97,11 +96,8 @@ def merchant_group() -> None:
 @common_options
 def merchant_add(ctx: Context, name: str, code_out: Path | None) -> None:
     """Sign a merchant up; its till enrols with the one-time code."""
-    parts = Parts.of(Settings.of_directory(ctx.data / DIRECTORY))
-    try:
+    with open_parts(ctx) as parts:
         made = parts.tills.add_merchant(name, system_clock())
-    finally:
-        parts.close()
     facts: dict[str, object] = {"merchant": made.merchant, "name": name}
     if code_out is not None:
         write_file(code_out, made.code.encode() + b"\n", secret=True)
@@ -116,11 +112,8 @@ def merchant_add(ctx: Context, name: str, code_out: Path | None) -> None:
 @common_options
 def merchant_code(ctx: Context, merchant: str, code_out: Path | None) -> None:
     """Another one-time code, for the next till of a merchant, or one that takes another's place."""
-    parts = Parts.of(Settings.of_directory(ctx.data / DIRECTORY))
-    try:
+    with open_parts(ctx) as parts:
         code = parts.tills.new_code(merchant, system_clock())
-    finally:
-        parts.close()
     if code_out is not None:
         write_file(code_out, code.encode() + b"\n", secret=True)
         ctx.emit({"merchant": merchant, "code_file": str(code_out)}, f"code in  {code_out}")

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from server.app import Parts
+from server.cli_desk import DIRECTORY, octets, open_parts
 from server.installation import new_epoch
 from server.risk.facts import bound_facts, fraud_facts, reckoning_facts, review_facts
 from server.risk.loss_bound import NOT_BOUNDED, loss_bound
 from server.risk.lost import Reckoning
 from server.settings import Settings, system_clock
 from wallet_core.cli import Context, common_options, write_file
-from wallet_core.errors import UsageError
-from wallet_core.ids import ID_SIZE, short
+from wallet_core.ids import short
 from wallet_core.money import fen
-
-DIRECTORY = "server"
-
-
-@contextmanager
-def _parts(ctx: Context) -> Iterator[Parts]:
-    parts = Parts.of(Settings.of_directory(ctx.data / DIRECTORY))
-    try:
-        yield parts
-    finally:
-        parts.close()
-
-
-def _octets(name: str, text: str) -> bytes:
-    """An id or hash of 32 bytes; raises UsageError."""
-    try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) != ID_SIZE:
-        raise UsageError(f"{name} is {2 * ID_SIZE} hexadecimal digits")
-    return value
 
 
 @click.group("card")
@@ -54,8 +29,8 @@ def card_group() -> None:
 @common_options
 def freeze_command(ctx: Context, card: str) -> None:
     """A card is lost: nothing new begins with it, for good. What it has paid still settles."""
-    with _parts(ctx) as parts:
-        status = parts.desk.freeze(_octets("CARD", card), system_clock())
+    with open_parts(ctx) as parts:
+        status = parts.desk.freeze(octets("CARD", card), system_clock())
     ctx.emit({"card": card, "status": status.name}, f"{short(bytes.fromhex(card))} is {status.name}")
 
 
@@ -64,8 +39,8 @@ def freeze_command(ctx: Context, card: str) -> None:
 @common_options
 def reckoning_command(ctx: Context, card: str) -> None:
     """What may be given back for a lost card, line by line."""
-    with _parts(ctx) as parts:
-        found = parts.desk.reckoning(_octets("CARD", card), system_clock())
+    with open_parts(ctx) as parts:
+        found = parts.desk.reckoning(octets("CARD", card), system_clock())
     ctx.emit(reckoning_facts(found), _reckoning_text(found))
 
 
@@ -75,9 +50,9 @@ def reckoning_command(ctx: Context, card: str) -> None:
 @common_options
 def refund_command(ctx: Context, card: str, destination: str | None) -> None:
     """Give back what is refundable now; again: nothing more."""
-    to = _octets("--to", destination) if destination is not None else None
-    with _parts(ctx) as parts:
-        after, amount = parts.desk.refund(_octets("CARD", card), to, system_clock())
+    to = octets("--to", destination) if destination is not None else None
+    with open_parts(ctx) as parts:
+        after, amount = parts.desk.refund(octets("CARD", card), to, system_clock())
     done = f"refunded {fen(amount)} ({amount} fen)" if amount else "nothing is refundable now"
     if amount and to is not None:
         done += f"\n  in the operator's purse: load it with `ecny card load {amount}` on {short(to)}"
@@ -90,8 +65,8 @@ def refund_command(ctx: Context, card: str, destination: str | None) -> None:
 @common_options
 def replace_command(ctx: Context, old: str, new: str) -> None:
     """An enrolled card takes the place of another; nothing of the old one's state passes on."""
-    with _parts(ctx) as parts:
-        parts.desk.replace(_octets("OLD", old), _octets("NEW", new), system_clock())
+    with open_parts(ctx) as parts:
+        parts.desk.replace(octets("OLD", old), octets("NEW", new), system_clock())
     ctx.emit({"replaced": old, "by": new}, f"{old[:8]} is REPLACED by {new[:8]}")
 
 
@@ -99,7 +74,7 @@ def replace_command(ctx: Context, old: str, new: str) -> None:
 @common_options
 def standing_command(ctx: Context) -> None:
     """Every purse and till with which nothing new begins, and why."""
-    with _parts(ctx) as parts:
+    with open_parts(ctx) as parts:
         found = parts.desk.standings()
     facts = [{"id": one.id.hex(), "status": one.status.name, "why": one.why, "at": one.at} for one in found]
     lines = [f"{one.id.hex()}  {one.status.name:<9} {_day(one.at)}  {one.why}" for one in found]
@@ -116,8 +91,8 @@ def till_group() -> None:
 @common_options
 def dead_command(ctx: Context, till: str) -> None:
     """A till is gone with its journal: its merchant gets what cards' reports bring."""
-    with _parts(ctx) as parts:
-        collected = parts.desk.declare_dead(_octets("TILL", till), system_clock())
+    with open_parts(ctx) as parts:
+        collected = parts.desk.declare_dead(octets("TILL", till), system_clock())
     ctx.emit({"till": till, "collected": collected}, f"{till[:8]} is DEAD; {collected} vouchers for it were here")
 
 
@@ -131,7 +106,7 @@ def purse_group() -> None:
 @common_options
 def new_epoch_command(ctx: Context, epoch: int | None) -> None:
     """The purse was restored: certify it anew in a new epoch, counting from 1. Restart the server afterwards."""
-    with _parts(ctx) as parts:
+    with open_parts(ctx) as parts:
         made = new_epoch(ctx.data / DIRECTORY, parts.storage, epoch)
     ctx.emit({"purse": made.subject.hex(), "epoch": made.epoch}, f"epoch {made.epoch}: restart the server")
 
@@ -145,7 +120,7 @@ def fraud_group() -> None:
 @common_options
 def fraud_list_command(ctx: Context) -> None:
     """Every proof, and every purse whose proved spending exceeds what it is proved to have received."""
-    with _parts(ctx) as parts:
+    with open_parts(ctx) as parts:
         found = parts.desk.frauds(system_clock())
     lines = [f"{one.culprit.hex()}  {one.kind.name:<13} {one.what}" for one in found.proofs]
     lines += [
@@ -159,7 +134,7 @@ def fraud_list_command(ctx: Context) -> None:
 @common_options
 def fraud_export_command(ctx: Context, out: Path) -> None:
     """Write each proof as a file that `ecny verify fraud-proof` checks with public keys only."""
-    with _parts(ctx) as parts:
+    with open_parts(ctx) as parts:
         found = parts.desk.frauds(system_clock())
     files: list[str] = []
     for number, one in enumerate(found.proofs, start=1):
@@ -179,7 +154,7 @@ def review_group() -> None:
 @common_options
 def review_list_command(ctx: Context) -> None:
     """Every voucher that waits."""
-    with _parts(ctx) as parts:
+    with open_parts(ctx) as parts:
         found = parts.desk.reviews()
     lines = [
         f"{one.voucher_hash.hex()}  {one.amount:>10,} fen  of {short(one.payer)} to {short(one.payee)}" for one in found
@@ -192,8 +167,8 @@ def review_list_command(ctx: Context) -> None:
 @common_options
 def review_pay_command(ctx: Context, voucher: str) -> None:
     """Pay one, from the operator's own pocket as far as nothing covers it, up to its card's review cap."""
-    with _parts(ctx) as parts:
-        loss = parts.desk.pay_review(_octets("VOUCHER", voucher), system_clock())
+    with open_parts(ctx) as parts:
+        loss = parts.desk.pay_review(octets("VOUCHER", voucher), system_clock())
     ctx.emit({"voucher": voucher, "loss": loss}, f"paid; {loss:,} fen of it are the operator's loss")
 
 
