@@ -59,6 +59,9 @@ class CertificateClass(IntEnum):
         return self in (self.OPERATOR_PURSE, self.HARD_WALLET, self.MERCHANT_PURSE)
 
 
+PURSES = tuple(one for one in CertificateClass if one.is_purse)
+"""The classes that hold value in a secure element: who can sign a Voucher, and decide as a payee."""
+
 # Who may certify whom.
 ISSUER_OF = {
     CertificateClass.AUTHORITY: CertificateClass.AUTHORITY,

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 from wallet_core import codec
-from wallet_core.certificates import MAX_CERTIFICATE_SIZE, Certificate, CertificateClass
+from wallet_core.certificates import MAX_CERTIFICATE_SIZE, PURSES, Certificate, CertificateClass
 from wallet_core.errors import (
     MismatchError,
     NotCanonicalError,
@@ -35,8 +35,7 @@ from wallet_core.trust import TrustStore
 MAX_PROOF_SIZE = 8192  # bytes: three messages, eight certificates
 MAX_CERTIFICATES = 8
 
-_PURSES = tuple(one for one in CertificateClass if one.is_purse)
-_PAYEES = (*_PURSES, CertificateClass.TILL)
+_PAYEES = (*PURSES, CertificateClass.TILL)
 
 
 class FraudKind(IntEnum):
@@ -148,7 +147,7 @@ def check(proof: FraudProof, trust: TrustStore) -> Culprit:
         if certificate.subject != subject or epoch not in (None, certificate.epoch):
             continue
         try:
-            store.verify(certificate, now=None, allowed=_PAYEES if epoch is None else _PURSES)
+            store.verify(certificate, now=None, allowed=_PAYEES if epoch is None else PURSES)
             for one in said:
                 one.verify(certificate.key)
         except VerificationError as fault:

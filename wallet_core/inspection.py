@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wallet_core import codec
-from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.certificates import PURSES, Certificate, CertificateClass
 from wallet_core.cose import Sign1
 from wallet_core.errors import BadSignatureError, MismatchError, WrongTypeError
 from wallet_core.messages import (
@@ -56,19 +56,18 @@ KINDS: dict[MessageType, type[Any]] = {
     )
 }
 
-_PURSES = tuple(one for one in CertificateClass if one.is_purse)
 
 # Which field names the signer, and which classes may sign.
 _SIGNERS: dict[type[Any], tuple[str, tuple[CertificateClass, ...]]] = {
     Request: ("payee", tuple(CertificateClass)[2:]),
-    Voucher: ("payer", _PURSES),
+    Voucher: ("payer", PURSES),
     Receipt: ("payee", tuple(CertificateClass)[2:]),
     Refusal: ("payee", tuple(CertificateClass)[2:]),
     Policy: ("operator", (CertificateClass.OPERATOR,)),
     Issuance: ("authority", (CertificateClass.AUTHORITY,)),
     DepositBatch: ("payee", (CertificateClass.TILL,)),
     DepositAnswer: ("operator", (CertificateClass.OPERATOR,)),
-    Report: ("purse", _PURSES),
+    Report: ("purse", PURSES),
     Closing: ("operator", (CertificateClass.OPERATOR,)),
     RevocationList: ("operator", (CertificateClass.OPERATOR,)),
 }
@@ -137,7 +136,7 @@ def _verify_by_operator(signed: Signed[Any], trust: TrustStore, signer: Certific
     purse: bytes = getattr(signed.message, _FOR_PURSE[type(signed.message)])
     operators = [one for one in (*trust.operators, signer) if one and one.subject_class is CertificateClass.OPERATOR]
     if signer is not None and signer.subject == purse:
-        trust.verify(signer, now=now, allowed=_PURSES)
+        trust.verify(signer, now=now, allowed=PURSES)
         operators = [one for one in operators if one.subject == signer.issuer]
     if not operators:
         raise MismatchError("no operator's certificate is at hand", next_step="Pass it with --trust or --signer FILE.")

@@ -7,7 +7,7 @@ from typing import TypeVar
 from hardware.emulator.vault import SUITE, Vault, check_signature
 from hardware.ending_commands import Acknowledge, AcknowledgeRefusal, MakeReport, Reverse, TakeGrant
 from hardware.instructions import Store
-from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.certificates import PURSES, Certificate
 from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.messages import Grant, Receipt, Refusal, ReversalOrder, Signed, parse
 from wallet_core.messages.layout import FixedMessage
@@ -16,8 +16,6 @@ from wallet_core.purse.state import PurseState
 
 M = TypeVar("M", bound=FixedMessage)
 A = TypeVar("A", Receipt, Refusal)
-
-_PURSES = tuple(one for one in CertificateClass if one.is_purse)
 
 
 def acknowledge(vault: Vault, command: Acknowledge) -> bytes:
@@ -37,7 +35,7 @@ def _acknowledge(vault: Vault, signed: Signed[A], payee_certificate: bytes, oper
     operator = Certificate.from_bytes(operator_certificate)
 
     def verify() -> None:
-        vault.verify_party(payee, operator, *_PURSES)
+        vault.verify_party(payee, operator, *PURSES)
         if payee.subject != signed.message.payee:
             raise PurseRefusal(Refused.CERTIFICATE, "the certificate is not the payee's")
         check_signature(signed, payee)

@@ -22,7 +22,7 @@ from hardware.commands import (
 )
 from hardware.emulator.vault import SUITE, Vault, check_signature
 from hardware.instructions import Store
-from wallet_core.certificates import Certificate, CertificateClass
+from wallet_core.certificates import PURSES, Certificate, CertificateClass
 from wallet_core.errors import PurseRefusal, Refused
 from wallet_core.messages import Request, Voucher, parse
 from wallet_core.messages.layout import FixedMessage
@@ -30,8 +30,7 @@ from wallet_core.money import MAX_MINOR_UNITS
 from wallet_core.purse import receive, spend
 from wallet_core.purse.state import EntryState, SlotState
 
-_PURSES = tuple(one for one in CertificateClass if one.is_purse)
-_PAYEES = (*_PURSES, CertificateClass.TILL)
+_PAYEES = (*PURSES, CertificateClass.TILL)
 
 
 def pay(vault: Vault, command: Pay) -> bytes:
@@ -123,7 +122,7 @@ def request_verified(vault: Vault, command: MakeRequestVerified) -> bytes:
     operator = Certificate.from_bytes(command.operator_certificate)
 
     def verify() -> None:
-        vault.verify_party(payer, operator, *_PURSES)
+        vault.verify_party(payer, operator, *PURSES)
         if (payer.subject, payer.epoch) != (command.question.payer, command.question.epoch):
             raise PurseRefusal(Refused.CERTIFICATE, "the certificate is not the payer's, or of another epoch")
 
@@ -166,7 +165,7 @@ def collect(vault: Vault, command: Collect) -> bytes:
     operator = Certificate.from_bytes(command.operator_certificate)
 
     def verify() -> None:
-        vault.verify_party(payer, operator, *_PURSES)
+        vault.verify_party(payer, operator, *PURSES)
         if payer.subject != signed.message.payer or payer.epoch != signed.message.epoch:
             raise PurseRefusal(Refused.CERTIFICATE, "the certificate is not the payer's, or of another epoch")
         check_signature(signed, payer)
