@@ -14,7 +14,7 @@ import os
 import resource
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ _MIB: Final = 1 << 20
 
 Progress = Callable[[int], None]
 """Told, now and then, how many payments have been made."""
+Finished = Callable[[int, Judgement], None]
+"""Told of each district, by its number, as soon as it is judged: nobody waits an hour to hear of a broken promise."""
 Meddle = Callable[[District], None]
 """For tests of the checker: changes a district before it runs."""
 
@@ -106,13 +108,16 @@ def play_all(
     chances: Chances | None = None,
     district: int = DISTRICT,
     progress: Progress = lambda _: None,
+    finished: Finished = lambda *_: None,
+    only: int | None = None,
     meddle: Meddle = lambda _: None,
 ) -> Verdict:
-    """The whole city. `workers`: processes, 0 for this one (the only way in which `meddle` is asked)."""
-    plan = list(enumerate(quotas(payments, district)))
+    """The whole city. `workers`: processes, 0 for this one (the only way in which `meddle` is asked). `only`: the
+    number of the one district to play."""
+    plan = [one for one in enumerate(quotas(payments, district)) if only in (None, one[0])]
     drawn = chances or Chances()
     if workers:
-        played = _in_processes(seed, plan, drawn, workers, progress)
+        played = _in_processes(seed, plan, drawn, workers, progress, finished)
     else:
         made = 0
 
@@ -121,7 +126,10 @@ def play_all(
             made += 1
             progress(made)
 
-        played = [play(seed, number, quota, drawn, paid, meddle) for number, quota in plan]
+        played = []
+        for number, quota in plan:
+            played.append(play(seed, number, quota, drawn, paid, meddle))
+            finished(number, played[-1].judgement)
     return combine(played)
 
 
@@ -171,20 +179,25 @@ def _play_here(seed: str, number: int, quota: int, chances: Chances) -> Played:
 
 
 def _in_processes(
-    seed: str, plan: Sequence[tuple[int, int]], chances: Chances, workers: int, progress: Progress
+    seed: str,
+    plan: Sequence[tuple[int, int]],
+    chances: Chances,
+    workers: int,
+    progress: Progress,
+    finished: Finished,
 ) -> list[Played]:
     context = multiprocessing.get_context("spawn")
     counter = context.Value("Q", 0)
     with _pool(workers, context, counter) as pool:
-        futures: list[Future[Played]] = [
-            pool.submit(_play_here, seed, number, quota, chances) for number, quota in plan
-        ]
-        while wait(futures, timeout=_POLL_S).not_done:
+        futures: dict[Future[Played], int] = {
+            pool.submit(_play_here, seed, number, quota, chances): number for number, quota in plan
+        }
+        waits = set(futures)
+        while waits:
+            done, waits = wait(waits, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             progress(counter.value)
-            for future in futures:
-                if future.done():
-                    future.result()  # a district that cannot be played ends the run
-        progress(counter.value)
+            for future in done:
+                finished(futures[future], future.result().judgement)  # one that cannot be played ends the run
         return [future.result() for future in futures]
 
 

@@ -23,10 +23,11 @@ def broken_promises(
 ) -> list[str]:
     """`visitors`: the honest ones; `broken`: ids of cards with a broken secure element."""
     found: list[str] = []
+    forgetful = {till.id for till in tills if till.set_back}
     for till in tills:
         if not till.replaced and not isinstance(till, CrookedTill):
             for sale in (*till.journal.sales(), *till.journal.inherited()):
-                found += _of_merchant(sale, broken)
+                found += _of_merchant(sale, broken, forgetful)
     return found + _of_holders(visitors, tills, accountant)
 
 
@@ -37,9 +38,10 @@ def uncredited(tills: Iterable[Till]) -> int:
     return sum(sale.amount for sale in sales if sale.state is SaleState.REJECTED)
 
 
-def of_operator(tx: Reader, visitors: Iterable[Visitor]) -> list[str]:
+def of_operator(tx: Reader, visitors: Iterable[Visitor], collected: set[bytes]) -> list[str]:
     """A load that was paid is collected by a card that goes online and can be written; a refund for a lost card is not
-    more than what the card holds, in its balance and in slots without an end."""
+    more than what the card holds, in its balance and in slots without an end, and what was paid for loads that never
+    reached it. `collected`: H(Voucher) of all that did."""
     found = []
     for visitor in visitors:
         if visitor.is_home and visitor.card.flash.endurance is None and tx.pending_loads(visitor.card.id):
@@ -49,19 +51,23 @@ def of_operator(tx: Reader, visitors: Iterable[Visitor]) -> list[str]:
             continue
         state, given = visitor.card.state(), sum(refund.amount for refund in tx.refunds(purse.number))
         pending = sum(slot.amount for slot in state.slots if slot.state is SlotState.PENDING)
-        if given > state.balance + pending:
+        loads = sum(load.amount for load in tx.paid_loads(visitor.card.id) if load.voucher_hash not in collected)
+        if given > state.balance + pending + loads:
             found.append(f"{visitor.name} was given back {given} fen for a card that holds {state.balance}")
     return found
 
 
-def _of_merchant(sale: Sale, broken: set[bytes]) -> list[str]:
-    """Everything is decided, and what an honest card has paid is credited."""
+def _of_merchant(sale: Sale, broken: set[bytes], forgetful: set[bytes]) -> list[str]:
+    """Everything is decided, and what an honest card has paid is credited, but for what a till of `forgetful` had
+    refused before its disk was set back: its own signed Refusal stands."""
     if sale.state in (SaleState.ASKED, SaleState.UNKNOWN, SaleState.PAID, SaleState.SENT):
         return [f"order {sale.order} is {sale.state} at rest"]
     if sale.state is not SaleState.REJECTED:
         return []
     status = DepositStatus(sale.status if sale.status is not None else DepositStatus.MALFORMED)
     if sale.request.payer in broken and status in OF_BROKEN_CARDS:
+        return []
+    if sale.request.payee in forgetful and status is DepositStatus.REFUSED_BEFORE:
         return []
     return [f"order {sale.order} is PAID and rejected as {status.name}"]
 

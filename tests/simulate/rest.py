@@ -51,6 +51,10 @@ class Judgement:
         """Fen; the larger of the end's and of any checkpoint's."""
         return self.sums.difference or self.worst
 
+    @property
+    def well(self) -> bool:
+        return not (self.difference or self.unkept or self.false) and self.found == self.frauds
+
 
 def come_to_rest(district: District) -> None:
     """No more faults, no more sales; late messages arrive, open sales and loads are finished, everything is settled."""
@@ -158,7 +162,7 @@ def judge(district: District) -> Judgement:
         found = findings(tx, district.operator.papers.keyring.trust(), [till.id for till in tills])
         cap = district.operator.settings.ready_to_lose.review_cap
         unkept += losses_beyond(tx, broken, cap, sums.loss)
-        unkept += of_operator(tx, holders)
+        unkept += of_operator(tx, holders, district.accountant.collected)
     # A till that was set back may refuse in good faith what it has forgotten to have sold.
     forgetful = {till.id for till in tills if till.set_back}
     known = {fraud.party for fraud in frauds} | broken | district.truth.crooked | forgetful

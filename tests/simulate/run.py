@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from server import logs
 from simulate.city import Verdict, play_all
 from simulate.plot import svg, together
+from simulate.rest import Judgement
 
 BUILD: Final = Path("build")
 PAYMENTS: Final = 20_000
@@ -33,17 +34,31 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", default="1", help="any text (SEED=)")
     parser.add_argument("--payments", type=_positive, default=PAYMENTS, help="how many are made (PAYMENTS=)")
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes; 0: this one. The result is the same")
+    parser.add_argument("--only", type=int, help="play one district, by its number")
     parser.add_argument("--plot", type=Path, default=BUILD / "simulate.svg", help="where the plot goes")
     arguments = parser.parse_args(words)
     logs.configure(level=logging.ERROR)
     start = time.monotonic()
     with _bar(arguments.payments) as progress:
-        verdict = play_all(arguments.seed, arguments.payments, workers=arguments.workers, progress=progress)
+        verdict = play_all(
+            arguments.seed,
+            arguments.payments,
+            workers=arguments.workers,
+            progress=progress,
+            finished=_warn,
+            only=arguments.only,
+        )
     seconds = time.monotonic() - start
     _draw(arguments.plot, verdict, arguments.seed)
     _tell(verdict)
     print(verdict.line(seconds), flush=True)
     return 0 if verdict.well else 1
+
+
+def _warn(number: int, district: Judgement) -> None:
+    if not district.well:
+        what = f"{district.difference} fen difference, frauds {district.found}/{district.frauds}"
+        print(f"district {number} is not well: {what}, {len(district.unkept)} promises (--only {number})", flush=True)
 
 
 def _positive(text: str) -> int:
