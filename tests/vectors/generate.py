@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import chains  # noqa: E402
+import every  # noqa: E402
 import frauds  # noqa: E402
 import negative  # noqa: E402
 
@@ -128,6 +129,7 @@ def message_samples() -> list[Sample]:
         odd_signature("leading zero in r", 0),
         odd_signature("leading zero in s", 32),
         Sample("refusal by a card", "refusal", replace(samples.REFUSAL, payee=keys.CARD.id), keys.CARD),
+        *limit_samples(),
         Sample(
             "policy, intermittent",
             "policy",
@@ -175,6 +177,25 @@ def message_samples() -> list[Sample]:
             keys.OPERATOR,
         ),
         *ending_samples(),
+    ]
+
+
+def limit_samples() -> list[Sample]:
+    """The other messages of fixed length with every number at its upper end."""
+    everything = {"total_in": MAX_MINOR_UNITS, "total_out": MAX_MINOR_UNITS, "total_reversed": MAX_MINOR_UNITS}
+    voucher = replace(
+        samples.VOUCHER, epoch=2**32 - 1, n=COUNTER_MAX, k=COUNTER_MAX, amount=MAX_MINOR_UNITS, policy_version=2**32 - 1
+    )
+    receipt = replace(samples.LOAD_RECEIPT, payee=keys.MERCHANT_PURSE.id, k=COUNTER_MAX, **everything)
+    issuance = replace(samples.ISSUANCE, serial=COUNTER_MAX, amount=MAX_MINOR_UNITS)
+    return [
+        Sample("voucher at every limit", "voucher", voucher, keys.CARD),
+        Sample("receipt of a merchant's purse at every limit", "receipt", receipt, keys.MERCHANT_PURSE),
+        Sample("refusal at its limit", "refusal", replace(samples.REFUSAL, k=COUNTER_MAX), keys.TILL),
+        Sample("issuance at every limit", "issuance", issuance, keys.AUTHORITY),
+        Sample(
+            "closing of the other Request", "closing", replace(samples.CLOSING, request_hash=bytes(32)), keys.OPERATOR
+        ),
     ]
 
 
@@ -338,7 +359,7 @@ def all_files() -> dict[str, dict[str, Any]]:
         "audit.json": audit_vectors(),
         "frauds.json": {"origin": OURS, "vectors": frauds.good(), "refused": frauds.refused()},
         "chains.json": {"origin": OURS, "vectors": chains.vectors()},
-        "negative.json": {"origin": OURS, "vectors": negative.vectors()},
+        "negative.json": {"origin": OURS, "vectors": [*negative.vectors(), *every.vectors()]},
     }
 
 

@@ -46,7 +46,7 @@ def envelope(
     return head + cose.bstr(protected) + unprotected + cose.bstr(payload) + cose.bstr(signed)
 
 
-def _entry(
+def entry(
     name: str,
     read_as: str,
     data: bytes,
@@ -55,6 +55,7 @@ def _entry(
     shape: bool = False,
     key: Party | None = None,
 ) -> dict[str, Any]:
+    """One vector: `data` read as `read_as` is refused with `error`, at the signature where `key` is given."""
     stage = "parse" if key is None else "verify"
     facts = {"name": name, "read_as": read_as, "stage": stage, "error": error, "shape": shape}
     return {**facts, **({"key": key.name} if key else {}), "cose": data.hex()}
@@ -102,7 +103,7 @@ def _envelopes() -> list[dict[str, Any]]:
         ("no signature", envelope(payload, signature=b""), "truncated"),
     ]
     shapes = {"array of five", "payload null", "signature of 63 bytes", "signature of 65 bytes", "no signature"}
-    return [_entry(name, "Request", data, error, shape=name in shapes) for name, data, error in cases]
+    return [entry(name, "Request", data, error, shape=name in shapes) for name, data, error in cases]
 
 
 def _headers() -> list[dict[str, Any]]:
@@ -115,7 +116,7 @@ def _headers() -> list[dict[str, Any]]:
         "protected header not canonical": "a1180126",
     }
     return [
-        _entry(
+        entry(
             name,
             "Request",
             envelope(payload, protected=bytes.fromhex(header)),
@@ -171,7 +172,7 @@ def _payloads() -> list[dict[str, Any]]:
         "type true": (codec.encode({**content, 0: True}), "wrong-type", True),
     }
     return [
-        _entry(name, "Request", envelope(payload), error, shape=shape)
+        entry(name, "Request", envelope(payload), error, shape=shape)
         for name, (payload, error, shape) in encoded.items()
     ]
 
@@ -287,7 +288,7 @@ def _without(content: dict[int, Any], label: int) -> dict[int, Any]:
 def _case(name: str, read_as: str, signer: Party, content: Any, error: str, shape: bool) -> dict[str, Any]:
     """A payload (a map, or its bytes), signed by `signer`."""
     payload = content if isinstance(content, bytes) else codec.encode(content)
-    return _entry(name, read_as, envelope(payload, signer), error, shape=shape)
+    return entry(name, read_as, envelope(payload, signer), error, shape=shape)
 
 
 def _signatures() -> list[dict[str, Any]]:
@@ -317,11 +318,11 @@ def _signatures() -> list[dict[str, Any]]:
         "by another card": FOREIGN_CARD.key.sign(cose.sig_structure(PROTECTED, payload)),
     }
     found = [
-        _entry(f"signature: {name}", "Voucher", envelope(payload, signature=value), "bad-signature", key=CARD)
+        entry(f"signature: {name}", "Voucher", envelope(payload, signature=value), "bad-signature", key=CARD)
         for name, value in cases.items()
     ]
     found.append(
-        _entry(
+        entry(
             "one fen more than was signed",
             "Voucher",
             envelope(more, signature=signed.signature),
@@ -369,17 +370,17 @@ def _certificates() -> list[dict[str, Any]]:
         ("claims cut", header, raw[:-1], "truncated", True),
     ]
     found = [
-        _entry(f"certificate: {name}", "Certificate", certificate(new_header, new_claims), error, shape=shape)
+        entry(f"certificate: {name}", "Certificate", certificate(new_header, new_claims), error, shape=shape)
         for name, new_header, new_claims, error, shape in cases
     ]
     good = CARD.certificate.to_bytes()
-    found.append(_entry("certificate: cut", "Certificate", good[:-1], "truncated"))
-    found.append(_entry("certificate: byte after the end", "Certificate", good + b"\0", "oversized"))
+    found.append(entry("certificate: cut", "Certificate", good[:-1], "truncated"))
+    found.append(entry("certificate: byte after the end", "Certificate", good + b"\0", "oversized"))
     found.append(
-        _entry("certificate: message in its place", "Certificate", envelope(REQUEST.to_payload()), "wrong-type")
+        entry("certificate: message in its place", "Certificate", envelope(REQUEST.to_payload()), "wrong-type")
     )
     short = envelope(raw, OPERATOR, protected=envelope_.protected, signature=bytes(63))
-    found.append(_entry("certificate: signature of 63 bytes", "Certificate", short, "truncated", shape=True))
+    found.append(entry("certificate: signature of 63 bytes", "Certificate", short, "truncated", shape=True))
     return found
 
 

@@ -27,6 +27,8 @@ RULES = {
     "Voucher": "voucher",
     "Receipt": "receipt",
     "Refusal": "refusal",
+    "Issuance": "issuance",
+    "CertificationRequest": "certification-request",
     "Policy": "policy",
     "DepositBatch": "deposit-batch",
     "DepositAnswer": "deposit-answer",
@@ -70,7 +72,22 @@ def test_the_library_still_does_not_see_it(name: str) -> None:
 
 def test_every_rule_has_a_vector() -> None:
     assert {vector["rule"] for vector in POSITIVE} == set(cddl.messages())
-    assert {vector["read_as"] for vector in SHAPES} <= set(RULES)
+    assert {vector["read_as"] for vector in SHAPES} == set(RULES)
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_every_message_has_good_and_bad_vectors(kind: str) -> None:
+    """Of each message two good ones at least, one refused for each way in which all can be wrong, bad signatures."""
+    assert sum(vector["type"] == kind for vector in POSITIVE) >= 2
+    bad = [vector for vector in vectors("negative.json") if vector["read_as"] == kind]
+    assert {vector["error"] for vector in bad if vector["stage"] == "parse"} >= {
+        *("truncated", "oversized", "not-canonical", "unknown-label", "wrong-type", "unknown-suite")
+    }
+    # A certificate's signature is judged with its chain.
+    forged = vectors("chains.json") if kind == "Certificate" else [v for v in bad if v["stage"] == "verify"]
+    assert {vector["error"] for vector in forged} >= {
+        "untrusted-certificate" if kind == "Certificate" else "bad-signature"
+    }
 
 
 @pytest.mark.parametrize("vector", vectors("frauds.json"), ids=name_of)
