@@ -11,7 +11,7 @@ PACKAGES = ("wallet_core", "hardware", "merchant_pos", "server")
 
 # Made by the set-up or by a run, never committed (.gitignore).
 _MADE = {".git", ".venv", ".venv-witness", "build", "dist", "__pycache__", ".hypothesis", ".pytest_cache"}
-_MADE |= {".ruff_cache", ".mypy_cache", "ecny_wallet.egg-info"}
+_MADE |= {".ruff_cache", ".mypy_cache", "ecny_wallet.egg-info", "target"}
 
 
 def source_files() -> Iterator[Path]:
