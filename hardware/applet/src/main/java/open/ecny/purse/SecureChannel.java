@@ -1,5 +1,6 @@
 package open.ecny.purse;
 
+import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import javacard.framework.JCSystem;
 import javacard.framework.Util;
@@ -172,23 +173,23 @@ final class SecureChannel {
     /**
      * EXTERNAL AUTHENTICATE (clause 7.1.2), one try for each INITIALIZE UPDATE: opens the channel.
      *
-     * <p>Throws WRONG_STATE when nothing was initialised (a channel that is open stays so); INCORRECT_P1P2 for any level but
+     * <p>Throws WRONG_STATE when nothing was initialised (a channel that is open stays so); WRONG_P1P2 for any level but
      * 33, because without R-MAC whatever sits between host and card could answer in its place; WRONG_LENGTH;
-     * SECURE_MESSAGING_OBJECT_WRONG when C-MAC or host cryptogram differ.
+     * SECURE_MESSAGING_WRONG when C-MAC or host cryptogram differ.
      */
     void externalAuthenticate(byte p1, byte p2, byte[] data, short at, short length) {
         if (ram[STATE] != INITIALISED) {
             ISOException.throwIt(Words.WRONG_STATE);
         }
         if (p1 != LEVEL || p2 != 0) {
-            refuse(Words.INCORRECT_P1P2);
+            refuse(Words.WRONG_P1P2);
         }
         if (length != (short) (2 * MAC_SIZE)) {
             refuse(Words.WRONG_LENGTH);
         }
         checkMac((byte) 0x84, (byte) 0x82, p1, p2, data, at, length);
-        if (!same(data, at, ram, CRYPTOGRAM)) {
-            refuse(Words.SECURE_MESSAGING_OBJECT_WRONG);
+        if (!Bytes.equal(data, at, ram, CRYPTOGRAM, MAC_SIZE)) {
+            refuse(Words.SECURE_MESSAGING_WRONG);
         }
         ram[STATE] = OPEN;
     }
@@ -196,16 +197,16 @@ final class SecureChannel {
     /**
      * Verifies and removes the C-MAC and decrypts the data field in place; returns what is left of {@code length}.
      *
-     * <p>{@code cla} is without the bit of command chaining. Throws SECURE_MESSAGING_NOT_SUPPORTED when no channel is open,
-     * SECURE_MESSAGING_OBJECT_WRONG when a MAC or a padding is wrong.
+     * <p>{@code cla} is without the bit of command chaining. Throws SECURE_MESSAGING_MISSING when no channel is open,
+     * SECURE_MESSAGING_WRONG when a MAC or a padding is wrong.
      */
     short unwrap(byte cla, byte ins, byte p1, byte p2, byte[] data, short at, short length) {
         if (ram[STATE] != OPEN) {
-            ISOException.throwIt(Words.SECURE_MESSAGING_NOT_SUPPORTED);
+            ISOException.throwIt(Words.SECURE_MESSAGING_MISSING);
         }
         countOne();
         if (length < MAC_SIZE) {
-            refuse(Words.SECURE_MESSAGING_OBJECT_WRONG);
+            refuse(Words.SECURE_MESSAGING_WRONG);
         }
         checkMac((byte) (cla | SECURE_MESSAGING), ins, p1, p2, data, at, length);
         length -= MAC_SIZE;
@@ -217,7 +218,7 @@ final class SecureChannel {
         if (length != 0) {
             length = encrypt(data, at, length);
         }
-        Util.setShort(data, (short) (at + length), Words.OK);
+        Util.setShort(data, (short) (at + length), ISO7816.SW_NO_ERROR);
         cmac.begin(sessionResponseMac);
         cmac.update(ram, CHAINING, BLOCK);
         cmac.update(data, at, (short) (length + 2));
@@ -244,14 +245,14 @@ final class SecureChannel {
         cmac.update(ram, WORK, (short) (head - WORK));
         cmac.update(data, at, (short) (length - MAC_SIZE));
         cmac.finish(ram, CHAINING);
-        if (!same(data, (short) (at + length - MAC_SIZE), ram, CHAINING)) {
-            refuse(Words.SECURE_MESSAGING_OBJECT_WRONG);
+        if (!Bytes.equal(data, (short) (at + length - MAC_SIZE), ram, CHAINING, MAC_SIZE)) {
+            refuse(Words.SECURE_MESSAGING_WRONG);
         }
     }
 
     private short decrypt(byte[] data, short at, short length) {
         if ((short) (length & (BLOCK - 1)) != 0) {
-            refuse(Words.SECURE_MESSAGING_OBJECT_WRONG);
+            refuse(Words.SECURE_MESSAGING_WRONG);
         }
         initCbc(Cipher.MODE_DECRYPT);
         cbc.doFinal(data, at, length, data, at);
@@ -261,7 +262,7 @@ final class SecureChannel {
             end--;
         }
         if (end < least || data[end] != (byte) 0x80) {
-            refuse(Words.SECURE_MESSAGING_OBJECT_WRONG);
+            refuse(Words.SECURE_MESSAGING_WRONG);
         }
         return (short) (end - at);
     }
@@ -292,15 +293,6 @@ final class SecureChannel {
                 return;
             }
         }
-    }
-
-    /** Compares MAC_SIZE bytes in a time that does not depend on where they differ. */
-    private static boolean same(byte[] a, short aAt, byte[] b, short bAt) {
-        byte difference = 0;
-        for (short i = 0; i < MAC_SIZE; i++) {
-            difference |= (byte) (a[(short) (aAt + i)] ^ b[(short) (bAt + i)]);
-        }
-        return difference == 0;
     }
 
     private void refuse(short word) {
