@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
 import signal
 import threading
@@ -13,11 +12,20 @@ import click
 
 from hardware.data_objects import SERIAL_SIZE
 from hardware.emulator import faults, vpcd
-from hardware.emulator.card import EmulatedCard
+from hardware.emulator.card import EmulatedCard, PlannedFaults
 from hardware.emulator.faults import FaultPlan, Tear
 from hardware.emulator.flash import Outcome
 from hardware.emulator.in_reader import create_card, has_card, open_card
-from hardware.emulator.profiles import PROFILES, find_profile
+from hardware.emulator.issuer import make_ready
+from hardware.emulator.profiles import (
+    DEFAULT_READY,
+    PROFILES,
+    READY_PROFILES,
+    find_profile,
+    find_ready,
+    seed_number,
+    seed_serial,
+)
 from hardware.instructions import Ins
 from hardware.taps import card_directory
 from wallet_core.cli import Context, common_options
@@ -31,24 +39,18 @@ from wallet_core.errors import NoCardError, UsageError
 @common_options
 def new(ctx: Context, serial: str | None, seed: str | None, profile: str) -> None:
     """Make a blank emulated card in the data directory. Its keys lie there in the clear: test money only."""
-    number = _seed(seed)
+    number = secrets.randbits(128) if seed is None else seed_number(seed)
     directory = card_directory(ctx.data)
     facts = create_card(directory, find_profile(profile), _serial(serial, seed), number)
     shown = {"directory": str(directory), "serial": facts.serial.hex(), "profile": facts.profile}
     ctx.emit(shown, f"blank card {facts.serial.hex()} ({facts.profile}) in {directory}")
 
 
-def _seed(text: str | None) -> int:
-    if text is None:
-        return secrets.randbits(128)
-    return int.from_bytes(hashlib.sha256(b"ecny card seed " + text.encode()).digest()[:16], "big")
-
-
 def _serial(text: str | None, seed: str | None) -> bytes:
     if text is None:
         if seed is None:
             return secrets.token_bytes(SERIAL_SIZE)
-        return hashlib.sha256(b"ecny card serial " + seed.encode()).digest()[:SERIAL_SIZE]
+        return seed_serial(seed)
     try:
         serial = bytes.fromhex(text)
     except ValueError:
@@ -60,12 +62,45 @@ def _serial(text: str | None, seed: str | None) -> bytes:
 
 @click.command()
 @click.option("--vpcd", "address", default=f"{vpcd.HOST}:{vpcd.PORT}", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--profile",
+    type=click.Choice(list(READY_PROFILES)),
+    help="Instead of the card of the data directory: a card in memory, ready to use.",
+)
+@click.option("--seed", metavar="TEXT", help="Which card of this profile: the same seed is the same card.")
+@click.option(
+    "--tear", metavar="WHERE@WHEN", help="Take the power once: before@3, write@PAY:2, after-commit@3, answer@COLLECT."
+)
+@click.option(
+    "--reinsert-ms",
+    type=click.IntRange(min=0),
+    default=vpcd.REINSERT_MS,
+    show_default=True,
+    help="When the torn card comes back.",
+)
 @common_options
-def emulate(ctx: Context, address: str) -> None:
-    """Put the emulated card into vsmartcard's virtual reader, until SIGTERM or Ctrl-C."""
-    host, port = _address(address)
-    image, card = open_card(card_directory(ctx.data))
-    with contextlib.closing(image), _remote() as remote:
+def emulate(
+    ctx: Context, address: str, profile: str | None, seed: str | None, tear: str | None, reinsert_ms: int
+) -> None:
+    """Put the emulated card into vsmartcard's virtual reader, until SIGTERM or Ctrl-C.
+
+    With --profile or --seed the card is made for this run: personalised with published test keys, loaded, and gone
+    when the run ends.
+    """
+    host, port = parse_address(address)
+    plan = FaultPlan.parse(tear, reinsert_ms=reinsert_ms) if tear else None
+    with contextlib.ExitStack() as held:
+        if profile is None and seed is None:
+            directory = card_directory(ctx.data)
+            image, card = open_card(directory)
+            held.enter_context(contextlib.closing(image))
+            if plan:
+                faults.arm(directory, plan)
+        else:
+            card = make_ready(
+                find_ready(profile or DEFAULT_READY), seed or "1", plans=PlannedFaults(*filter(None, [plan]))
+            )
+        remote = held.enter_context(_remote())
         show = _Show(ctx, card, remote)
         # A plan says how long its card stays away; without one, as long as the reader needs to see it go.
         vpcd.serve(card, remote, connect=vpcd.connect_tcp(host, port), reinsert_ms=0, on_event=show)
@@ -105,7 +140,8 @@ def _remote() -> Iterator[vpcd.Remote]:
         remote.close()
 
 
-def _address(text: str) -> tuple[str, int]:
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST:PORT; raises UsageError."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise UsageError(f"{text!r} is not HOST:PORT")

@@ -4,6 +4,8 @@ The plan lies as `fault.json` in the directory of the card image, so that the de
 while the emulator runs as a process of its own:
 
     {"tear": "during", "command": "PAY", "at": 3, "outcome": "unstable", "reinsert_ms": 400}
+
+On a command line and on the desk's page the same plan is one word: `write@PAY:4`, `after-commit@3`.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import threading
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from hardware.emulator.flash import Outcome
-from wallet_core.errors import ConfigurationError, StorageError
+from hardware.instructions import Ins
+from wallet_core.errors import ConfigurationError, StorageError, UsageError
 
 FAULT_FILE = "fault.json"
 
@@ -70,6 +74,36 @@ class FaultPlan:
         return json.dumps({key: one for key, one in fields.items() if one is not None}) + "\n"
 
     @classmethod
+    def parse(cls, text: str, *, reinsert_ms: int = 0) -> FaultPlan:
+        """Read a plan in one word: `WHERE@WHEN`, and for a write `write@WHEN[:CELL[:OUTCOME]]`.
+
+        WHEN is the number of an exchange since power-up, or the name of a command; CELL counts that command's writes
+        from 1. Raises UsageError, which names what is allowed.
+        """
+        where, at, rest = text.strip().partition("@")
+        when, *detail = rest.split(":")
+        if where not in SPOKEN or not at or not when or len(detail) > 2 or (detail and where != "write"):
+            raise _unclear(text)
+        cell, outcome = (*detail, *("1", "unstable")[len(detail) :])
+        if not _is_count(cell) or outcome not in OUTCOMES:
+            raise _unclear(text)
+        return cls(
+            SPOKEN[where],
+            command=None if _is_number(when) else _command(when),
+            exchange=_counted(when) if _is_number(when) else None,
+            at=int(cell) - 1 if where == "write" else 0,
+            outcome=OUTCOMES[outcome],
+            reinsert_ms=reinsert_ms,
+        )
+
+    def __str__(self) -> str:
+        """As `parse` reads it; an instruction byte as `INS 32`."""
+        where = next(word for word, tear in SPOKEN.items() if tear is self.tear)
+        when = self.command or (f"INS {self.ins:02X}" if self.ins is not None else self.exchange)
+        detail = f":{self.at + 1}:{self.outcome.name.lower()}" if self.tear is Tear.DURING else ""
+        return f"{where}@{when}{detail}"
+
+    @classmethod
     def from_json(cls, text: str | bytes) -> FaultPlan:
         """Raises `ConfigurationError` for anything but a whole plan: a mistyped plan must not become no plan."""
         try:
@@ -87,6 +121,49 @@ class FaultPlan:
             return cls(**{**fields, "tear": Tear(fields["tear"])})
         except (KeyError, ValueError) as error:
             raise ConfigurationError(f"the fault plan has an unknown or missing value: {error}") from error
+
+
+SPOKEN: Final = {
+    "before": Tear.BEFORE,
+    "write": Tear.DURING,
+    "after-commit": Tear.AFTER_COMMIT,
+    "answer": Tear.ANSWER,
+}
+"""The places of a cut in the one-word form, `after-commit@3`."""
+OUTCOMES: Final = {one.name.lower(): one for one in Outcome}
+COMMAND_NAMES: Final = tuple(one.name.replace("_", " ") for one in Ins)
+"""The commands that a plan can name; in a plan of one word a hyphen may stand for the space."""
+
+
+def _unclear(text: str) -> UsageError:
+    return UsageError(
+        f"{text!r} is no tear",
+        next_step=f"Write WHERE@WHEN: WHERE is one of {', '.join(SPOKEN)}; WHEN is an exchange since power-up, from 1,"
+        f" or a command such as PAY; write takes :CELL, from 1, and after it :{'|'.join(OUTCOMES)}.",
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("+-").isdecimal() and text.isascii()
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 10_000
+
+
+def _counted(text: str) -> int:
+    if not _is_count(text):
+        raise UsageError(
+            f"no exchange has the number {text}", next_step="Exchanges count from 1, at each power-up anew."
+        )
+    return int(text)
+
+
+def _command(text: str) -> str:
+    name = text.upper().replace("-", " ").replace("_", " ")
+    if name not in COMMAND_NAMES:
+        raise UsageError(f"no command {text!r}", next_step=f"Take one of {', '.join(COMMAND_NAMES)}.")
+    return name
 
 
 def arm(directory: Path, plan: FaultPlan) -> None:

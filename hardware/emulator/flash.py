@@ -235,6 +235,10 @@ class Flash:
             return None
         return max(0, self.endurance - max(self._wear[cells.start : cells.stop]))
 
+    def peek(self, index: int) -> bytes:
+        """What a cell holds, without power and without a reading being drawn. For pictures, never for a card."""
+        return self._stored(index)
+
     def unstable(self) -> Mapping[int, tuple[bytes, ...]]:
         """The unstable cells and their candidates. For tests and images: a card cannot know."""
         return dict(self._unstable)

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from hardware.data_objects import SERIAL_SIZE
 from hardware.emulator.flash import Flash
 from hardware.emulator.memory import CardMemory, FactoryData
 from hardware.emulator.vault import RandomBytes, RandomFor
@@ -31,6 +32,55 @@ PROFILES: Final = {
         CardProfile("hk-visitor-production", CertificateClass.HARD_WALLET, production=True),
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyProfile:
+    """A card that a tool makes from a seed alone (hardware.emulator.issuer). `load`: fen that it starts with."""
+
+    name: str
+    card: CardProfile
+    personalised: bool = True
+    load: int = 0
+
+
+READY_PROFILES: Final = {
+    profile.name: profile
+    for profile in (
+        ReadyProfile("hk-visitor", PROFILES["hk-visitor"], load=50_000),
+        ReadyProfile("merchant-sam", PROFILES["merchant-sam"]),
+        ReadyProfile("blank", PROFILES["hk-visitor"], personalised=False),
+    )
+}
+DEFAULT_READY: Final = "hk-visitor"
+
+
+def find_ready(name: str) -> ReadyProfile:
+    """The ready-made profile with this name; raises UsageError."""
+    try:
+        return READY_PROFILES[name]
+    except KeyError:
+        raise UsageError(f"no card profile {name!r}", next_step=f"Take one of {', '.join(READY_PROFILES)}.") from None
+
+
+def ready_seed(profile: ReadyProfile, seed: str) -> int:
+    """The number from which all randomness of this card follows."""
+    return seed_number(f"{profile.name} {seed}")
+
+
+def ready_serial(profile: ReadyProfile, seed: str) -> bytes:
+    """Its serial number, 8 bytes."""
+    return seed_serial(f"{profile.name} {seed}")
+
+
+def seed_number(text: str) -> int:
+    """A seed in words as the number that `seeded` takes."""
+    return int.from_bytes(hashlib.sha256(b"ecny card seed " + text.encode()).digest()[:16], "big")
+
+
+def seed_serial(text: str) -> bytes:
+    """The serial number (8 bytes) of the card that is made from this seed."""
+    return hashlib.sha256(b"ecny card serial " + text.encode()).digest()[:SERIAL_SIZE]
 
 
 def find_profile(name: str) -> CardProfile:

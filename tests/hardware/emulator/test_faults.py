@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hardware.emulator import faults
 from hardware.emulator.faults import FaultPlan, Tear
 from hardware.emulator.flash import Outcome
-from wallet_core.errors import ConfigurationError, StorageError
+from wallet_core.errors import ConfigurationError, StorageError, UsageError
 
 named = st.one_of(
     st.fixed_dictionaries({"command": st.text(min_size=1)}),
@@ -107,3 +107,43 @@ def test_a_directory_that_cannot_be_used_is_a_storage_error(tmp_path: Path) -> N
     for use in (faults.armed, faults.take):
         with pytest.raises(StorageError):
             use(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("word", "plan"),
+    [
+        ("before@3", FaultPlan(Tear.BEFORE, exchange=3)),
+        ("write@2", FaultPlan(Tear.DURING, exchange=2)),
+        ("write@PAY:4", FaultPlan(Tear.DURING, command="PAY", at=3)),
+        ("write@pay:1:partial", FaultPlan(Tear.DURING, command="PAY", outcome=Outcome.PARTIAL)),
+        ("after-commit@collect", FaultPlan(Tear.AFTER_COMMIT, command="COLLECT")),
+        ("answer@get-data", FaultPlan(Tear.ANSWER, command="GET DATA")),
+    ],
+)
+def test_a_plan_in_one_word(word: str, plan: FaultPlan) -> None:
+    assert FaultPlan.parse(word) == plan
+    assert FaultPlan.parse(str(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    ("word", "allowed"),
+    [
+        ("", "before, write, after-commit, answer"),
+        ("during@3", "before, write, after-commit, answer"),
+        ("before", "WHERE@WHEN"),
+        ("before@3:1", "write takes :CELL"),
+        ("write@3:0", "from 1"),
+        ("write@3:1:gone", "old|new|partial|unstable"),
+        ("before@0", "count from 1"),
+        ("before@-2", "count from 1"),
+        ("before@PAYS", "PAY, COLLECT"),
+    ],
+)
+def test_a_word_that_is_no_plan_names_what_is_allowed(word: str, allowed: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        FaultPlan.parse(word)
+    assert allowed in caught.value.next_step
+
+
+def test_a_plan_for_an_instruction_byte_can_be_shown() -> None:
+    assert str(FaultPlan(Tear.BEFORE, ins=0x32)) == "before@INS 32"
