@@ -22,11 +22,12 @@ declare -A PARTS=(
     [pkg-config]='has pkg-config'
     [libpcsclite-dev]='pkg-config --exists libpcsclite'
     [opensc]='has opensc-tool'
+    [openssl]='has openssl'
     [pcsc-tools]='has pcsc_scan'
     [patch]='has patch'
 )
 PCSC_PARTS=(pcscd vsmartcard-vpcd gcc libc6-dev swig pkg-config libpcsclite-dev python3-dev)
-TEST_PARTS=(opensc pcsc-tools patch)
+TEST_PARTS=(opensc openssl pcsc-tools patch)
 
 say() { echo "set-up: $*"; }
 fail() {

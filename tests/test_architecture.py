@@ -37,6 +37,7 @@ OUTSIDE = {
     *("tempfile", "threading", "time", "urllib", "click", "flask", "httpx", "requests", "rich", "smartcard"),
     *("sqlite_utils", "structlog", "waitress"),
 }
+FOREIGN_FUNCTIONS = {"wallet_core.libcrypto": {"ctypes"}}  # arithmetic and signatures, as pyca/cryptography does them
 OUTSIDE_CALLS = {"open", "print", "input", "breakpoint"}
 MODULE_LINES = 400
 FUNCTION_LINES = 70
@@ -100,6 +101,7 @@ def test_no_module_circle() -> None:
 def test_wallet_core_does_no_input_or_output(name: str) -> None:
     path = MODULES[name]
     found = {imported for imported in imports(name, path) if imported.split(".")[0] in OUTSIDE}
+    found -= FOREIGN_FUNCTIONS.get(name, set())
     found |= {imported for imported in imports(name, path) if imported == "wallet_core.cli"}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OUTSIDE_CALLS:

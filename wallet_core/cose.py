@@ -7,10 +7,10 @@ message is the same whether or not a signature is attached.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from wallet_core.errors import NotCanonicalError, OversizedError, TruncatedError
+from wallet_core.suites import profile_of
 
 _TAGGED_ARRAY_OF_4 = b"\xd2\x84"
 _EMPTY_MAP = b"\xa0"
@@ -56,8 +56,11 @@ def sig_structure(protected: bytes, payload: bytes) -> bytes:
 
 
 def payload_hash(protected: bytes, payload: bytes) -> bytes:
-    """H(x): SHA-256 over the Sig_structure (docs/spec/transfer.md, rule 1)."""
-    return hashlib.sha256(sig_structure(protected, payload)).digest()
+    """H(x): the hash of the header's suite over the Sig_structure (docs/spec/transfer.md, rule 1).
+
+    Raises UnknownSuiteError for a header of no suite.
+    """
+    return profile_of(protected).digest(sig_structure(protected, payload))
 
 
 @dataclass(frozen=True, slots=True)

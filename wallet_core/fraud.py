@@ -21,6 +21,7 @@ from wallet_core.errors import (
     OutOfRangeError,
     OversizedError,
     UnknownLabelError,
+    UnknownSuiteError,
     VerificationError,
     WrongTypeError,
 )
@@ -94,9 +95,12 @@ class FraudProof:
         certificates = _items("certificates", value[4], MAX_CERTIFICATES, MAX_CERTIFICATE_SIZE)
         if any(first >= second for first, second in pairwise(certificates)):
             raise NotCanonicalError("certificates come in the rising order of their bytes, each once")
+        suite = profile(value[SUITE_LABEL]).suite
         signed = _double_spend(messages) if kind is FraudKind.DOUBLE_SPEND else _two_outcomes(messages)
+        if any(one.message.suite is not suite for one in signed):
+            raise UnknownSuiteError("the messages are of another suite than the proof")
         return cls(
-            suite=profile(value[SUITE_LABEL]).suite,
+            suite=suite,
             kind=kind,
             messages=signed,
             certificates=tuple(Certificate.from_bytes(one) for one in certificates),

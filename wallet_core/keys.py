@@ -1,4 +1,7 @@
-"""Key pairs of suite ES256: raw coordinates and raw signatures outside, pyca/cryptography inside."""
+"""Key pairs of every suite: raw coordinates and raw signatures outside, a library inside.
+
+ES256 is pyca/cryptography's; SM2, which that has not, is wallet_core.sm2's.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,34 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 
+from wallet_core import der, sm2
 from wallet_core.errors import BadSignatureError, ConfigurationError, OutOfRangeError
-from wallet_core.suites import Suite
+from wallet_core.suites import Suite, profile
 
 COORDINATE_SIZE = 32
 SIGNATURE_SIZE = 64
 _DIGEST_SIZE = 32
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5, P-256, n
 _ORDER_BYTES, _ZERO = _ORDER.to_bytes(32, "big"), bytes(32)
-_VERIFY = ec.ECDSA(hashes.SHA256())
+_SM2_ORDER_BYTES = sm2.ORDER.to_bytes(32, "big")
 _VERIFY_DIGEST = ec.ECDSA(Prehashed(hashes.SHA256()))
-# The thumbprint input {1: 2, -1: 1, -2: x, -3: y} (RFC 9679, clause 4) with fixed offsets.
-_THUMB_X = bytes.fromhex("a401022001215820")
+_VERIFY = ec.ECDSA(hashes.SHA256())
+# The thumbprint input {1: 2, -1: curve, -2: x, -3: y} (RFC 9679, clause 4) with fixed offsets.
+_THUMB_CURVE = bytes.fromhex("a4010220")
+_THUMB_X = bytes.fromhex("215820")
 _THUMB_Y = bytes.fromhex("225820")
+_KEY_HEADS = {suite: _THUMB_CURVE + profile(suite).encoded_curve + _THUMB_X for suite in Suite}
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A P-256 public key: `x`, `y` of 32 bytes each; the point is checked to be on the curve when first used."""
+    """A public key: `x`, `y` of 32 bytes each; the point is checked to be on the curve when first used."""
 
     x: bytes
     y: bytes
     suite: Suite = Suite.ES256
     _native: list[ec.EllipticCurvePublicKey] = field(default_factory=list, init=False, repr=False, compare=False)
+    _sm2: list[tuple[sm2.VerifyingKey, bytes]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.x) != COORDINATE_SIZE or len(self.y) != COORDINATE_SIZE:
@@ -41,17 +49,19 @@ class PublicKey:
 
     @property
     def thumbprint(self) -> bytes:
-        """The id of the key's owner: SHA-256 COSE Key Thumbprint (RFC 9679), 32 bytes."""
-        return hashlib.sha256(self.cose_key).digest()
+        """The id of the key's owner: COSE Key Thumbprint (RFC 9679) by the suite's hash, 32 bytes."""
+        return profile(self.suite).digest(self.cose_key)
 
     @property
     def cose_key(self) -> bytes:
         """COSE_Key with the required members only, deterministic encoding (RFC 9053, clause 7.1.1)."""
-        return b"".join((_THUMB_X, self.x, _THUMB_Y, self.y))
+        return b"".join((_KEY_HEADS[self.suite], self.x, _THUMB_Y, self.y))
 
     def native(self) -> ec.EllipticCurvePublicKey:
-        """The library's key; raises BadSignatureError when the point is not on the curve."""
+        """The library's key of suite ES256; raises BadSignatureError when the point is not on the curve."""
         if not self._native:
+            if self.suite is not Suite.ES256:
+                raise BadSignatureError("the key is not a P-256 key")
             try:
                 point = b"\x04" + self.x + self.y
                 self._native.append(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
@@ -61,42 +71,59 @@ class PublicKey:
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Check a raw r‖s signature (64 bytes) over `message`; raises BadSignatureError."""
-        self._check(signature, message, _VERIFY)
+        if self.suite is Suite.ES256:
+            self._check(signature, message, _VERIFY)
+        else:
+            self._check_sm2(signature, self.signed_digest(message))
+
+    def signed_digest(self, message: bytes) -> bytes:
+        """The 32 bytes that a signature over `message` covers: SHA-256(M), or SM3(Z ‖ M) with this key's Z."""
+        if self.suite is Suite.ES256:
+            return hashlib.sha256(message).digest()
+        return profile(self.suite).digest(self.identity + message)
+
+    @property
+    def identity(self) -> bytes:
+        """What is hashed in front of every message that this key signs: Z of an SM2 key, nothing for ES256."""
+        return b"" if self.suite is Suite.ES256 else self._verifying()[1]
 
     def verify_digest(self, signature: bytes, digest: bytes) -> None:
-        """The same, over a message whose SHA-256 `digest` (32 bytes, such as H(x)) is known already."""
+        """The same as `verify`, over a message whose `signed_digest` (32 bytes) is known already.
+
+        For ES256 that is H(message); for SM2 it is not.
+        """
         if len(digest) != _DIGEST_SIZE:
-            raise OutOfRangeError("a SHA-256 digest has 32 bytes")
-        self._check(signature, digest, _VERIFY_DIGEST)
+            raise OutOfRangeError("a digest has 32 bytes")
+        if self.suite is Suite.ES256:
+            self._check(signature, digest, _VERIFY_DIGEST)
+        else:
+            self._check_sm2(signature, digest)
 
     def _check(self, signature: bytes, data: bytes, algorithm: ec.ECDSA) -> None:
-        if len(signature) != SIGNATURE_SIZE:
-            raise BadSignatureError(f"a signature has {SIGNATURE_SIZE} bytes, not {len(signature)}")
-        r, s = signature[:32], signature[32:]
-        if not (_ZERO < r < _ORDER_BYTES and _ZERO < s < _ORDER_BYTES):  # equal lengths: bytes compare as numbers
-            raise BadSignatureError("a signature value is outside 1 to n - 1")
+        r, s = _halves(signature, _ORDER_BYTES)
         try:
-            self.native().verify(_der_sequence(r, s), data, algorithm)
+            self.native().verify(der.integers(r, s), data, algorithm)
         except InvalidSignature as exc:
             raise BadSignatureError("the signature does not verify") from exc
 
+    def _check_sm2(self, signature: bytes, digest: bytes) -> None:
+        r, s = _halves(signature, _SM2_ORDER_BYTES)
+        self._verifying()[0].verify(r, s, digest)
 
-def _der_sequence(r: bytes, s: bytes) -> bytes:
-    """SEQUENCE { INTEGER r, INTEGER s } (X.690, clause 8.3), from two numbers of 32 bytes above 0."""
-    content = _der_integer(r) + _der_integer(s)
-    return bytes((0x30, len(content))) + content
+    def _verifying(self) -> tuple[sm2.VerifyingKey, bytes]:
+        if not self._sm2:
+            self._sm2.append((sm2.VerifyingKey(self.x, self.y), sm2.identity(self.x, self.y)))
+        return self._sm2[0]
 
 
-def _der_integer(value: bytes) -> bytes:
-    first = value[0]
-    if first > 0x7F:
-        return b"\x02\x21\x00" + value
-    if first:
-        return b"\x02\x20" + value
-    value = value.lstrip(b"\x00")
-    if value[0] > 0x7F:
-        value = b"\x00" + value
-    return bytes((2, len(value))) + value
+def _halves(signature: bytes, order: bytes) -> tuple[bytes, bytes]:
+    """r and s, each from 1 to the order minus 1; raises BadSignatureError."""
+    if len(signature) != SIGNATURE_SIZE:
+        raise BadSignatureError(f"a signature has {SIGNATURE_SIZE} bytes, not {len(signature)}")
+    r, s = signature[:32], signature[32:]
+    if not (_ZERO < r < order and _ZERO < s < order):  # equal lengths: bytes compare as numbers
+        raise BadSignatureError("a signature value is outside 1 to n - 1")
+    return r, s
 
 
 class Signer(Protocol):
@@ -113,28 +140,36 @@ class Signer(Protocol):
 class SoftwareKey:
     """A private key in memory. Signatures are deterministic (RFC 6979), so that a run can be replayed."""
 
-    def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, private: ec.EllipticCurvePrivateKey | sm2.SigningKey) -> None:
+        self._private: ec.EllipticCurvePrivateKey | sm2.SigningKey = private
+        if isinstance(private, sm2.SigningKey):
+            self._public = PublicKey(private.x, private.y, Suite.SM2)
+            return
         if not isinstance(private.curve, ec.SECP256R1):
             raise ConfigurationError("the key is not a P-256 key")
-        self._private = private
         numbers = private.public_key().public_numbers()
         self._public = PublicKey(numbers.x.to_bytes(32, "big"), numbers.y.to_bytes(32, "big"))
         self._sign = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
     @classmethod
-    def from_secret(cls, secret: bytes) -> SoftwareKey:
-        """Derive a key from at least 32 secret bytes; the same bytes give the same key.
+    def from_secret(cls, secret: bytes, suite: Suite = Suite.ES256) -> SoftwareKey:
+        """Derive a key from at least 32 secret bytes; the same bytes and suite give the same key.
 
-        48 bytes are reduced modulo n - 1 with a bias below 2**-128 (FIPS 186-5, A.2.1, extra random bits).
+        48 bytes are reduced modulo the number of scalars, n - 1 (SM2: n - 2), with a bias below 2**-128 (FIPS 186-5,
+        A.2.1, extra random bits). The suite is hashed as well: one secret gives unrelated keys.
         """
         if len(secret) < 32:
             raise ConfigurationError("a key needs at least 32 secret bytes")
-        wide = hashlib.sha512(b"ecny-key-1" + secret).digest()[:48]
-        return cls(ec.derive_private_key(int.from_bytes(wide, "big") % (_ORDER - 1) + 1, ec.SECP256R1()))
+        wide = hashlib.sha512(b"ecny-key-%d" % suite + secret).digest()[:48]
+        scalars = _ORDER - 1 if suite is Suite.ES256 else sm2.ORDER - 2
+        return cls.from_scalar((int.from_bytes(wide, "big") % scalars + 1).to_bytes(32, "big"), suite)
 
     @classmethod
     def from_pem(cls, pem: bytes) -> SoftwareKey:
-        """Read an unencrypted PKCS #8 key; raises ConfigurationError without quoting the content."""
+        """Read an unencrypted PKCS #8 key of either curve; raises ConfigurationError without quoting the content."""
+        scalar = sm2.read_pem(pem)
+        if scalar is not None:
+            return cls(sm2.SigningKey(scalar))
         try:
             private = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -144,16 +179,22 @@ class SoftwareKey:
         return cls(private)
 
     def to_pem(self) -> bytes:
+        if isinstance(self._private, sm2.SigningKey):
+            return sm2.write_pem(self._private)
         return self._private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
 
     def to_scalar(self) -> bytes:
         """The private scalar, 32 bytes: for the emulated card's flash only."""
+        if isinstance(self._private, sm2.SigningKey):
+            return self._private.scalar
         return self._private.private_numbers().private_value.to_bytes(32, "big")
 
     @classmethod
-    def from_scalar(cls, scalar: bytes) -> SoftwareKey:
+    def from_scalar(cls, scalar: bytes, suite: Suite = Suite.ES256) -> SoftwareKey:
+        if suite is Suite.SM2:
+            return cls(sm2.SigningKey(scalar))
         value = int.from_bytes(scalar, "big")
         if len(scalar) != 32 or not 0 < value < _ORDER:
             raise ConfigurationError("not a P-256 private scalar")
@@ -164,6 +205,8 @@ class SoftwareKey:
         return self._public
 
     def sign(self, message: bytes) -> bytes:
+        if isinstance(self._private, sm2.SigningKey):
+            return self._private.sign(self._public.signed_digest(message))
         r, s = decode_dss_signature(self._private.sign(message, self._sign))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 

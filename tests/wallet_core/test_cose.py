@@ -11,7 +11,7 @@ from support.keys import CARD
 from support.samples import SAMPLES, Sample
 from wallet_core import cose
 from wallet_core.cose import Sign1
-from wallet_core.errors import CodecError, NotCanonicalError, OversizedError, TruncatedError
+from wallet_core.errors import CodecError, NotCanonicalError, OversizedError, TruncatedError, UnknownSuiteError
 
 LIMIT = 200_000
 SIGN1 = Sign1(b"\xa1\x01\x26", b"payload", bytes(64))
@@ -34,7 +34,13 @@ def test_sig_structure_is_that_of_rfc_9052() -> None:
 def test_the_hash_is_of_what_is_signed_only() -> None:
     assert Sign1(SIGN1.protected, SIGN1.payload, b"other").hash == SIGN1.hash
     assert Sign1(SIGN1.protected, b"payloae", SIGN1.signature).hash != SIGN1.hash
-    assert Sign1(b"\xa0", SIGN1.payload, SIGN1.signature).hash != SIGN1.hash
+    assert Sign1(b"\xa2\x01\x26\x04\x40", SIGN1.payload, SIGN1.signature).hash != SIGN1.hash
+
+
+@pytest.mark.parametrize("header", [b"", b"\xa0", b"\xa1\x01\x27", b"\xa1\x01\x3a\x00\x01\x00\x02", b"\xa1\x02\x26"])
+def test_a_header_of_no_suite_has_no_hash(header: bytes) -> None:
+    with pytest.raises(UnknownSuiteError):
+        Sign1(header, SIGN1.payload, SIGN1.signature).hash  # noqa: B018
 
 
 def test_it_is_a_tagged_array() -> None:

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from support.keys import CARD, TILL, key, seed
 from support.vectors import by_name, read
-from wallet_core import codec
+from wallet_core import codec, der
 from wallet_core.errors import BadSignatureError, ConfigurationError, OutOfRangeError
-from wallet_core.keys import PublicKey, SoftwareKey, _der_sequence
+from wallet_core.keys import PublicKey, SoftwareKey
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
@@ -90,7 +90,7 @@ NUMBERS += [(1 << bit) - 1 for bit in range(16, 256, 8)] + [0x80 << bit for bit 
 @pytest.mark.parametrize("s", [1, 0x80, 1 << 248, ORDER - 1])
 @pytest.mark.parametrize("r", NUMBERS)
 def test_numbers_go_to_the_library_as_der(r: int, s: int) -> None:
-    assert _der_sequence(wide(r), wide(s)) == encode_dss_signature(r, s)
+    assert der.integers(wide(r), wide(s)) == encode_dss_signature(r, s)
 
 
 def test_each_bit_counts() -> None:

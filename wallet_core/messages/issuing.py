@@ -15,8 +15,8 @@ from wallet_core.messages.layout import FixedMessage, MessageType, money, octets
 class CertificationRequest(FixedMessage):
     """By a new key about itself: its coordinates, the class it asks for, and the challenge it answers.
 
-    `challenge`: 32 bytes, SHA-256 of the one-time enrolment code or of the card's serial number, so that the proof of
-    possession cannot be used for another enrolment.
+    `challenge`: 32 bytes, the suite's hash of the one-time enrolment code or of the card's serial number, so that the
+    proof of possession cannot be used for another enrolment.
     """
 
     TYPE: ClassVar[MessageType] = MessageType.CERTIFICATION_REQUEST

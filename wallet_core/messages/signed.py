@@ -35,6 +35,9 @@ class Signed(Generic[M]):
 
     @classmethod
     def sign(cls, message: M, signer: Signer) -> Signed[M]:
+        """Raises BadSignatureError for a key of another suite than the message's: nobody could verify that."""
+        if signer.public.suite is not message.suite:
+            raise BadSignatureError("the key belongs to another suite than the message")
         return cls(message, signer.sign(_envelope(message, b"").signed_bytes))
 
     def to_bytes(self) -> bytes:

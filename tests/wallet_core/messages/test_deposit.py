@@ -112,7 +112,7 @@ def test_limits_of_a_batch(batch: DepositBatch) -> None:
         (0, "10", WrongTypeError),
         (0, None, WrongTypeError),
         (1, 0, UnknownSuiteError),
-        (1, 2, UnknownSuiteError),
+        (1, 3, UnknownSuiteError),
         (1, 1.0, OutOfRangeError),
         (1, True, OutOfRangeError),
         (1, b"\1", OutOfRangeError),
