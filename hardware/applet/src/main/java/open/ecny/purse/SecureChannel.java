@@ -119,7 +119,7 @@ final class SecureChannel {
     short initializeUpdate(byte p1, byte p2, byte[] data, short at, short length, byte[] out, short outAt) {
         close();
         short cardChallenge = (short) (CONTEXT + CHALLENGE_SIZE);
-        random.generateData(ram, cardChallenge, CHALLENGE_SIZE);
+        draw(cardChallenge);
         if (length != CHALLENGE_SIZE) {
             ISOException.throwIt(Words.WRONG_LENGTH);
         }
@@ -129,6 +129,12 @@ final class SecureChannel {
         Util.arrayCopyNonAtomic(data, at, ram, CONTEXT, CHALLENGE_SIZE);
         openSession();
         return answer(out, outAt, cardChallenge);
+    }
+
+    /** A fresh challenge; the method that Java Card 3.0.5 has in its place is not on cards of 3.0.4. */
+    @SuppressWarnings("deprecation")
+    private void draw(short at) {
+        random.generateData(ram, at, CHALLENGE_SIZE);
     }
 
     private void openSession() {

@@ -1,0 +1,96 @@
+package open.ecny.purse;
+
+import javacard.framework.JCSystem;
+import javacard.framework.Util;
+
+/**
+ * The state record: what one commit makes durable.
+ *
+ * <p>A command works on {@code now}, a transient image that {@code load} takes before it; {@code commit} writes the image over
+ * the record in one transaction. So a command that throws has changed nothing, and a card that is torn holds the record
+ * before or the record after (transfer.md, rule 3). All that states speak of (vouchers, Requests, objects) is written
+ * before the commit, into places that no state points to yet.
+ */
+final class State {
+    static final short LIFECYCLE = 0;
+    static final short PIN_TRIES = 1;
+    static final short HAS_KEY = 2;
+    /** The bank in force of each object of STORE DATA (0 none, 1 or 2), in the order of its P1. */
+    static final short BANKS = 3;
+    static final short NEXT_N = 9;
+    static final short OUT = 13;
+    static final short UNVERIFIED = 21;
+    static final short NEXT_K = 29;
+    static final short IN = 33;
+    static final short IN_ACKED = 41;
+    static final short REVERSED = 49;
+    static final short OUT_ACKED = 57;
+    static final short N_ACKED = 65;
+    static final short EPOCH = 69;
+    /** One byte each. */
+    static final short SLOTS = 73;
+    static final short ENTRIES = 89;
+    static final short SIZE = 97;
+
+    // Life cycle.
+    static final byte BLANK = 0;
+    static final byte PERSONALISED = 1;
+    static final byte ACTIVE = 2;
+    static final byte BLOCKED = 3;
+    static final byte TERMINATED = 4;
+
+    /** Of a slot and of an entry. */
+    static final byte FREE = 0;
+
+    // Of a slot: PENDING goes once to one of the others.
+    static final byte PENDING = 1;
+    static final byte COLLECTED = 2;
+    static final byte REVERSED_SLOT = 3;
+
+    // Of an entry of the table of Requests: OPEN goes once to COLLECTED or REFUSED.
+    static final byte OPEN = 1;
+    static final byte REFUSED = 3;
+
+    static final byte TRIES = 3;
+
+    /** The image of the record that commands read and change. */
+    final byte[] now;
+
+    private final byte[] record;
+
+    State() {
+        record = new byte[SIZE];
+        now = JCSystem.makeTransientByteArray(SIZE, JCSystem.CLEAR_ON_DESELECT);
+        record[PIN_TRIES] = TRIES;
+        record[(short) (EPOCH + 3)] = 1; // counters start at 1
+        record[(short) (NEXT_N + 3)] = 1;
+        record[(short) (NEXT_K + 3)] = 1;
+        record[(short) (N_ACKED + 3)] = 1;
+    }
+
+    /** Takes the record as it is; before each command. */
+    void load() {
+        Util.arrayCopyNonAtomic(record, (short) 0, now, (short) 0, SIZE);
+    }
+
+    /** Makes the image durable: the one moment at which a command has happened. */
+    void commit() {
+        JCSystem.beginTransaction();
+        Util.arrayCopy(now, (short) 0, record, (short) 0, SIZE);
+        JCSystem.commitTransaction();
+    }
+
+    byte lifecycle() {
+        return now[LIFECYCLE];
+    }
+
+    boolean hasKey() {
+        return now[HAS_KEY] != 0;
+    }
+
+    /** Writes in + reversed - out, 8 bytes, to {@code to}. */
+    void balance(byte[] to, short at) {
+        Bytes.add(now, IN, now, REVERSED, to, at, Bytes.AMOUNT);
+        Bytes.subtract(to, at, now, OUT, to, at, Bytes.AMOUNT);
+    }
+}
