@@ -71,6 +71,7 @@ class Accountant:
         """Fen that other purses than the operator's have taken from this purse, by its id."""
         self.refunded: dict[bytes, int] = defaultdict(int)
         """Fen that it has taken from them."""
+        self._takes: dict[bytes, list[tuple[bytes, int, int]]] = defaultdict(list)  # of a purse: from whom, n, fen
 
     def count(self, honest: Iterable[Card], broken: Iterable[bytes], frozen: Sequence[Card] = ()) -> Sums:
         """`honest`: cards whose secure element holds; `broken`: ids of the others; `frozen`: lost ones, whose holders
@@ -137,10 +138,11 @@ class Accountant:
 
     def _take(self, payee: bytes, entry: Entry) -> None:
         self.collected.add(entry.voucher_hash)
-        payer = parse(Request, entry.request).message.payer
-        if payer != self.operator_purse:
-            self.taken[payer] += entry.amount
+        asked = parse(Request, entry.request).message
+        if asked.payer != self.operator_purse:
+            self.taken[asked.payer] += entry.amount
             self.refunded[payee] += entry.amount
+            self._takes[payee].append((asked.payer, asked.n, entry.amount))
 
     def _unsettled(self, tx: Reader, purse: bytes, holding: _Holding) -> int:
         for n, (voucher_hash, _) in list(holding.pending.items()):
@@ -164,12 +166,9 @@ class Accountant:
                 missing -= slot.amount * (row is None)
             elif row is not None and row.state is VoucherState.OPEN and row.hash == slot.voucher_hash:
                 missing += slot.amount  # in flight to a purse, which can still collect or refuse it
-        for entry in state.table:
-            if entry.state is EntryState.COLLECTED:
-                asked = parse(Request, entry.request).message
-                if asked.payer != self.operator_purse:
-                    row = tx.voucher(self._number(tx, asked.payer), 1, asked.n)
-                    missing += entry.amount * (row is None or row.state is not VoucherState.SETTLED)
+        for payer, n, amount in self._takes[card.id]:  # a grant may have let it forget, before its payer was heard
+            row = tx.voucher(self._number(tx, payer), 1, n)
+            missing += amount * (row is None or row.state is not VoucherState.SETTLED)
         return missing
 
     def _number(self, tx: Reader, purse: bytes) -> int:

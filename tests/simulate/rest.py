@@ -139,7 +139,7 @@ def _close(district: District, stall: Stall) -> None:
         if card.id not in lost:
             stall.finish(card)
     for _ in range(_ROUNDS):
-        if stall.go_online():
+        if stall.go_online(show=True):
             return
     raise CityError("a stall cannot bring its sales to the server")
 

@@ -126,8 +126,11 @@ class Stall:
             return failure
         return None
 
-    def go_online(self) -> bool:
-        """Hand in what is here, then REPORT and GRANT for the SAM; whether all of that was answered."""
+    def go_online(self, *, show: bool = False) -> bool:
+        """Hand in what is here, then REPORT and GRANT for the SAM; whether all of that was answered.
+
+        `show`: with the SAM's PIN, so that it also shows what it paid to cards that nobody will ever see again.
+        """
         self._look(self.sam)
         try:
             while self._messages:
@@ -137,4 +140,4 @@ class Stall:
                     del self._messages[message]
         except FAILURES:
             return False
-        return self._desk.report(self.sam, show=False) is None
+        return self._desk.report(self.sam, show=show) is None
