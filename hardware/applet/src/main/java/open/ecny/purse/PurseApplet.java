@@ -55,7 +55,7 @@ public final class PurseApplet extends Applet implements ExtendedLength {
                 (short) (at + Memory.FACTORY_MAC),
                 random);
         fileControl = new FileControl(memory, identity);
-        personalisation = new Personalisation(memory, identity, ecdsa, chain, hash);
+        personalisation = new Personalisation(memory, identity, ecdsa, chain);
         pin = new Pin(memory);
         dataObjects = new DataObjects(memory);
     }
@@ -184,7 +184,7 @@ public final class PurseApplet extends Applet implements ExtendedLength {
                 personalisation.storeData(exchange.p1(), exchange.buffer);
                 break;
             case Commands.PERSONALISE_END:
-                personalisation.personaliseEnd();
+                personalisation.personaliseEnd(exchange.buffer);
                 break;
             case Commands.ACTIVATE:
                 personalisation.move(State.ACTIVE);
