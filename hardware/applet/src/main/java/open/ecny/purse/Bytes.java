@@ -61,6 +61,11 @@ final class Bytes {
         }
     }
 
+    /** Whether 8 bytes are an amount that a purse can count: at most 2^53 - 1 fen. */
+    static boolean isAmount(byte[] number, short at) {
+        return number[at] == 0 && (number[(short) (at + 1)] & 0xE0) == 0;
+    }
+
     static boolean isZero(byte[] number, short at, short width) {
         short seen = 0;
         for (short i = 0; i < width; i++) {

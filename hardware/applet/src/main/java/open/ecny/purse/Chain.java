@@ -63,6 +63,22 @@ final class Chain {
                 toAt);
     }
 
+    /** Throws CERTIFICATE unless the certificate speaks of this id. */
+    void requireSubject(byte[] certificate, short at, byte[] id, short idAt) {
+        subject(certificate, at, memory.work, Memory.HASH);
+        if (Util.arrayCompare(memory.work, Memory.HASH, id, idAt, Layout.ID) != 0) {
+            refuse();
+        }
+    }
+
+    /** Throws CERTIFICATE unless the certificate is of this epoch of its purse. */
+    void requireEpoch(byte[] certificate, short at, byte[] epoch, short epochAt) {
+        short own = (short) (at + Layout.CERTIFICATE_EPOCH);
+        if (Util.arrayCompare(certificate, own, epoch, epochAt, Bytes.COUNTER) != 0) {
+            refuse();
+        }
+    }
+
     /** Throws CERTIFICATE unless the party's certificate has one of these classes and leads to this card's authority. */
     void verifyParty(byte[] data, short party, short operator, byte classes) {
         if (!isOf(data, party, classes)) {

@@ -148,7 +148,7 @@ final class Form {
 
     /** Throws MALFORMED unless the 8 bytes are an amount of at most 2^53 - 1 fen. */
     static void requireAmount(byte[] data, short at) {
-        if (data[at] != 0 || (data[(short) (at + 1)] & 0xE0) != 0) {
+        if (!Bytes.isAmount(data, at)) {
             ISOException.throwIt(Words.MALFORMED);
         }
     }

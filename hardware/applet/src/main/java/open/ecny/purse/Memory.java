@@ -20,12 +20,14 @@ final class Memory {
     static final short FACTORY_ENC = 11;
     static final short FACTORY_MAC = 27;
 
-    // Offsets into work: numbers and hashes of the command that runs.
+    // Offsets into work: two amounts and three hashes of the command that runs; Chain uses HASH and HASH2.
     static final short SUM = 0;
     static final short OTHER = 8;
     static final short HASH = 16;
     static final short HASH2 = 48;
-    private static final short WORK = 80;
+    /** H of the message that the command brought. */
+    static final short MESSAGE = 80;
+    private static final short WORK = 112;
 
     final State state = new State();
     final Objects objects = new Objects(state);

@@ -28,6 +28,13 @@ public final class PurseApplet extends Applet implements ExtendedLength {
     private final Personalisation personalisation;
     private final Pin pin;
     private final DataObjects dataObjects;
+    private final Paying paying;
+    private final Asking asking;
+    private final Collecting collecting;
+    private final Resending resending;
+    private final Ending ending;
+    private final Reporting reporting;
+    private final Granting granting;
 
     /** Whether the purse was selected by name since the power came: before that only SELECT is known. */
     private final boolean[] selected = JCSystem.makeTransientBooleanArray((short) 1, JCSystem.CLEAR_ON_RESET);
@@ -58,6 +65,16 @@ public final class PurseApplet extends Applet implements ExtendedLength {
         personalisation = new Personalisation(memory, identity, ecdsa, chain);
         pin = new Pin(memory);
         dataObjects = new DataObjects(memory);
+        Policy policy = new Policy(memory.objects);
+        Vouchers vouchers = new Vouchers(memory);
+        Requests requests = new Requests(memory);
+        paying = new Paying(memory, identity, policy, vouchers, hash, ecdsa, chain, new Audit(memory, random));
+        asking = new Asking(memory, identity, policy, requests, hash, ecdsa, chain);
+        collecting = new Collecting(memory, identity, requests, hash, ecdsa, chain);
+        resending = new Resending(memory, vouchers, requests);
+        ending = new Ending(memory, identity, vouchers, ecdsa, chain);
+        reporting = new Reporting(memory, identity, policy, vouchers, requests, ecdsa);
+        granting = new Granting(memory, identity, policy, ecdsa);
     }
 
     @Override
@@ -172,7 +189,7 @@ public final class PurseApplet extends Applet implements ExtendedLength {
         if (command >= Commands.GENERATE_KEY_PAIR) {
             return personalise(command);
         }
-        return pay(command);
+        return transfer(command);
     }
 
     private short personalise(byte command) {
@@ -198,12 +215,71 @@ public final class PurseApplet extends Applet implements ExtendedLength {
         return 0;
     }
 
-    private short pay(byte command) {
-        if (command == Commands.VERIFY) {
-            pin.verify(exchange.buffer);
+    /** What moves value, and VERIFY. A blocked purse answers what is stored, and begins nothing (rule 10). */
+    private short transfer(byte command) {
+        boolean begins = command >= Commands.REQUEST && command <= Commands.PAY_VERIFIED;
+        if (!begins || memory.state.lifecycle() != State.BLOCKED) {
+            return begins ? begin(command) : finish(command);
+        }
+        try {
+            return begin(command);
+        } catch (ISOException refused) {
+            ISOException.throwIt(Words.WRONG_STATE);
             return 0;
         }
-        ISOException.throwIt(Words.UNKNOWN_INS);
-        return 0;
+    }
+
+    private short begin(byte command) {
+        switch (command) {
+            case Commands.PAY:
+                return paying.pay(exchange.buffer);
+            case Commands.PAY_VERIFIED:
+                return paying.payVerified(exchange.buffer);
+            case Commands.REQUEST:
+                return asking.request(exchange.buffer);
+            default:
+                return asking.requestVerified(exchange.buffer);
+        }
+    }
+
+    private short finish(byte command) {
+        switch (command) {
+            case Commands.COLLECT:
+                return collecting.collect(exchange.buffer);
+            case Commands.REFUSE:
+                return collecting.refuse(exchange.buffer);
+            case Commands.RESEND_BY_REQUEST:
+                return resending.byRequest(exchange.buffer);
+            case Commands.RESEND_BY_PAYEE:
+                return resending.byPayee(exchange.buffer, exchange.p2());
+            case Commands.RESEND_ANY:
+                return resending.any(exchange.buffer, exchange.p2());
+            case Commands.RESEND_OPEN:
+                return resending.openRequest(exchange.buffer, exchange.p2());
+            case Commands.REPORT:
+                return reporting.report(exchange.buffer);
+            default:
+                end(command);
+                return 0;
+        }
+    }
+
+    private void end(byte command) {
+        switch (command) {
+            case Commands.VERIFY:
+                pin.verify(exchange.buffer);
+                break;
+            case Commands.ACKNOWLEDGE:
+                ending.acknowledge(exchange.buffer);
+                break;
+            case Commands.ACKNOWLEDGE_REFUSAL:
+                ending.acknowledgeRefusal(exchange.buffer);
+                break;
+            case Commands.REVERSE:
+                ending.reverse(exchange.buffer);
+                break;
+            default:
+                granting.grant(exchange.buffer);
+        }
     }
 }

@@ -88,6 +88,11 @@ final class State {
         return now[HAS_KEY] != 0;
     }
 
+    /** Whether the counter at {@code counter} has passed its last value, 2^32 - 2. */
+    boolean isExhausted(short counter) {
+        return Util.getShort(now, counter) == -1 && Util.getShort(now, (short) (counter + 2)) == -1;
+    }
+
     /** Writes in + reversed - out, 8 bytes, to {@code to}. */
     void balance(byte[] to, short at) {
         Bytes.add(now, IN, now, REVERSED, to, at, Bytes.AMOUNT);

@@ -1,0 +1,79 @@
+package open.ecny.purse;
+
+import javacard.framework.Util;
+
+/** The 16 voucher slots, as the handlers look for them; an index of -1 is none. */
+final class Vouchers {
+    static final short NONE = -1;
+
+    private final Memory memory;
+
+    Vouchers(Memory memory) {
+        this.memory = memory;
+    }
+
+    /** The first free slot. */
+    short free() {
+        for (short i = 0; i < Slot.COUNT; i++) {
+            if (memory.slotState(i) == State.FREE) {
+                return i;
+            }
+        }
+        return NONE;
+    }
+
+    /** The slot whose Voucher answers the Request with this hash. */
+    short ofRequest(byte[] hash, short at) {
+        for (short i = 0; i < Slot.COUNT; i++) {
+            if (holds(i, Layout.VOUCHER_REQUEST_HASH, hash, at, Layout.HASH)) {
+                return i;
+            }
+        }
+        return NONE;
+    }
+
+    /** The slot whose Voucher has this hash. */
+    short ofVoucher(byte[] hash, short at) {
+        for (short i = 0; i < Slot.COUNT; i++) {
+            if (memory.slotState(i) != State.FREE
+                    && Util.arrayCompare(memory.slots[i].hash, (short) 0, hash, at, Layout.HASH) == 0) {
+                return i;
+            }
+        }
+        return NONE;
+    }
+
+    /** The slot with the least counter above that of slot {@code last} (NONE: the least of all). */
+    short next(short last) {
+        short found = NONE;
+        for (short i = 0; i < Slot.COUNT; i++) {
+            boolean later = memory.slotState(i) != State.FREE && (last == NONE || compare(i, last) > 0);
+            if (later && (found == NONE || compare(i, found) < 0)) {
+                found = i;
+            }
+        }
+        return found;
+    }
+
+    /** Whether a slot is not free and this field of its Voucher is these bytes. */
+    boolean holds(short index, short field, byte[] value, short at, short width) {
+        return memory.slotState(index) != State.FREE
+                && Util.arrayCompare(memory.slots[index].voucher, place(field), value, at, width) == 0;
+    }
+
+    /** Where a field of the payload lies in the stored Voucher. */
+    static short place(short field) {
+        return (short) (Layout.PAYLOAD + field);
+    }
+
+    /** Copies the stored Voucher to the start of {@code to}; returns its size. */
+    short answer(short index, byte[] to) {
+        return Util.arrayCopyNonAtomic(
+                memory.slots[index].voucher, (short) 0, to, (short) 0, Layout.SIGNED_VOUCHER);
+    }
+
+    private short compare(short left, short right) {
+        short n = place(Layout.TRANSFER_N);
+        return Bytes.compare(memory.slots[left].voucher, n, memory.slots[right].voucher, n, Bytes.COUNTER);
+    }
+}
