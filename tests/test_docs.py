@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from bench import pages
 from bench.taps import tap_modelled
 from support.tree import PACKAGES, ROOT, source_files
 from wallet_core.cli import root as ecny
@@ -186,28 +187,35 @@ def test_the_editions_state_the_same_figures() -> None:
     assert sorted(figures[0]) == sorted(figures[1]) == sorted(figures[2])
 
 
-def test_the_counted_figures_are_those_of_the_code() -> None:
-    """Pairs, bytes and signatures of a tap are the same on every machine."""
+def test_the_figures_of_a_tap_are_those_of_the_code() -> None:
+    """Pairs and bytes are counted, milliseconds modelled: the same on every machine."""
     figures = tap_modelled()
-    found = re.findall(r"^\| `(\w+)`: [^|]+\|([\d to|]+)\|$", text(Path("docs/benchmarks.md")), re.MULTILINE)
-    rows = {name: [cell.strip() for cell in cells.split("|")] for name, cells in found}
-    counted = ("exchanges", "bytes_out", "bytes_in", "card_signs", "card_verifies")
-    assert rows == {
-        name: [*(str(scene[key]) for key in counted), f"{scene['fast_ms']:.0f} to {scene['slow_ms']:.0f}"]
-        for name, scene in figures["scenes"].items()
-    }
-    known = figures["scenes"]["known_card"]
+    known, rate = figures["scenes"]["known_card"]["typical_ms"], figures["kbps"]
+    oldest, current = known[next(iter(known))], known[figures["chip"]]
+    counted = [figures["known_card_exchanges"], figures["known_card_bytes"]]
+    modelled = [rate, round(current[str(rate)]), round(oldest[str(rate)])]
     for edition in EDITIONS:
-        shown = [
-            int(number)
-            for number in re.findall(r"\b\d+\b", "".join(re.findall(r"^\| .*(?:539|243).*$", text(edition), re.M)))
-        ]
-        assert shown == [
-            figures["known_card_exchanges"],
-            figures["known_card_bytes"],
-            round(known["fast_ms"]),
-            round(known["slow_ms"]),
-        ]
+        rows = re.findall(r"^\| .*\b(?:539|424)\b.*$", text(edition), re.MULTILINE)
+        shown = [[int(number) for number in re.findall(r"\d+", row)] for row in rows]
+        assert shown == [counted, [*modelled, 2011]]
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda path: path.name)
+def test_the_tables_of_a_page_are_as_they_are_made(page: Path) -> None:
+    """`tests/bench/pages.py` writes them again."""
+    there = page.read_text(encoding="utf-8")
+    assert pages.tables_of(there)
+    assert there == pages.remade(there)
+
+
+def test_every_table_that_is_made_is_on_a_page() -> None:
+    shown = [name for page in pages.PAGES for name in pages.tables_of(page.read_text(encoding="utf-8"))]
+    assert sorted(shown) == sorted(pages.TABLES)
+
+
+@pytest.mark.parametrize("picture", pages.PICTURES, ids=lambda path: path.name)
+def test_a_plotted_picture_is_as_it_is_made(picture: Path) -> None:
+    assert picture.read_text(encoding="utf-8") == pages.PICTURES[picture]()
 
 
 def test_glossary_terms_are_sorted_and_said_in_three_languages() -> None:

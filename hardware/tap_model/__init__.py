@@ -2,15 +2,21 @@
 
 from hardware.tap_model.chips import CURRENT, PUBLISHED, CardTimes, chip
 from hardware.tap_model.link import DIVISORS, Link, activation_ms, exchange_ms, extension_ms, extensions
+from hardware.tap_model.taps import SCENES, TYPICAL, WORST, Setting, Shares, floor_shares, tap_shares
 from hardware.tap_model.work import CardShare, command_ms, command_share
 
 __all__ = [
     "CURRENT",
     "DIVISORS",
     "PUBLISHED",
+    "SCENES",
+    "TYPICAL",
+    "WORST",
     "CardShare",
     "CardTimes",
     "Link",
+    "Setting",
+    "Shares",
     "activation_ms",
     "chip",
     "command_ms",
@@ -18,4 +24,6 @@ __all__ = [
     "exchange_ms",
     "extension_ms",
     "extensions",
+    "floor_shares",
+    "tap_shares",
 ]

@@ -1,8 +1,8 @@
 """What each command costs the card itself, from the specification's steps and one chip's published times.
 
 `WORK` says which operations a command of docs/spec/apdu.md cannot be done without: signatures made and verified, bytes
-hashed and sealed, bytes written before the commit, commits. A card whose applet keeps its policy and state parsed does
-no more than these.
+hashed and sealed, bytes written before the commit, commits. An applet that keeps its state and policy parsed does no
+more than these.
 """
 
 from __future__ import annotations
@@ -12,20 +12,35 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from hardware.instructions import CERTIFICATE_SIZE, SIGNED_REQUEST_SIZE, SIGNED_VOUCHER_SIZE, Ins
+from hardware.instructions import (
+    CERTIFICATE_SIZE,
+    OBJECT_SIZES,
+    SIGNED_GRANT_SIZE,
+    SIGNED_ORDER_SIZE,
+    SIGNED_RECEIPT_SIZE,
+    SIGNED_REFUSAL_SIZE,
+    SIGNED_REQUEST_SIZE,
+    SIGNED_VOUCHER_SIZE,
+    Ins,
+    Store,
+    signed_size,
+)
 from hardware.tap_model.chips import CardTimes
 from wallet_core.audit import SEALED_SIZE
+from wallet_core.messages import CertificationRequest, Report
 
-_SIGNATURE: Final = 66  # of a COSE_Sign1 with its head: what is not hashed
-_PADDING: Final = 9  # of SHA-256, at least
-_STATUS_WORD: Final = 2
 COMMIT_BYTES: Final = 64
-"""Totals, counter, slot state and hash: what one commit of a payment changes."""
+"""Totals, counter, slot state: what one commit of a payment changes."""
+_ENVELOPE: Final = 56  # by which a Sig_structure is shorter than its COSE_Sign1: other head, no signature
+_SHA256_TAIL: Final = 9  # of the padding, at least
+_AES_BLOCK: Final = 16
+_STATUS_WORD: Final = 2
+_SCALAR: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Operations of one command. `hashed`: bytes of each message hashed; `written`: bytes to NVM before the commit."""
+    """Operations of one command. Bytes: `hashed` of each message, `sealed` by AES, `written` to NVM before a commit."""
 
     signs: int = 0
     verifies: int = 0
@@ -48,59 +63,91 @@ class CardShare:
         return self.crypto + self.nvm + self.applet
 
 
-_VOUCHER: Final = SIGNED_VOUCHER_SIZE - _SIGNATURE
-_REQUEST: Final = SIGNED_REQUEST_SIZE - _SIGNATURE
-_CERTIFICATE: Final = CERTIFICATE_SIZE - _SIGNATURE
-_CHAIN: Final = (_CERTIFICATE, _CERTIFICATE)
+def hashed(*signed: int) -> tuple[int, ...]:
+    """What is hashed of signed messages of these sizes."""
+    return tuple(size - _ENVELOPE for size in signed)
 
+
+_CHAIN: Final = hashed(CERTIFICATE_SIZE, CERTIFICATE_SIZE)  # operator, party
+_PAID: Final = hashed(SIGNED_REQUEST_SIZE, SIGNED_VOUCHER_SIZE)
+
+
+def _storing(target: Store, *, verified: bool) -> Work:
+    size = OBJECT_SIZES[target]
+    return Work(verifies=int(verified), hashed=hashed(size) if verified else (), written=size, commits=1)
+
+
+_COMMIT: Final = Work(commits=1)
 WORK: Final[Mapping[tuple[int, int], Work]] = MappingProxyType(
     {
         (Ins.VERIFY, 0): Work(commits=2),
-        (Ins.PAY, 0): Work(
-            signs=1, hashed=(_REQUEST, _VOUCHER), sealed=SEALED_SIZE, written=SIGNED_VOUCHER_SIZE, commits=1
-        ),
+        (Ins.PAY, 0): Work(signs=1, hashed=_PAID, sealed=SEALED_SIZE, written=SIGNED_VOUCHER_SIZE, commits=1),
         (Ins.PAY, 1): Work(
+            signs=1, verifies=3, hashed=(*_CHAIN, *_PAID), sealed=SEALED_SIZE, written=SIGNED_VOUCHER_SIZE, commits=1
+        ),
+        (Ins.REQUEST, 0): Work(signs=1, hashed=hashed(SIGNED_REQUEST_SIZE), written=SIGNED_REQUEST_SIZE, commits=1),
+        (Ins.REQUEST, 1): Work(
             signs=1,
-            verifies=3,
-            hashed=(*_CHAIN, _REQUEST, _VOUCHER),
-            sealed=SEALED_SIZE,
-            written=SIGNED_VOUCHER_SIZE,
+            verifies=2,
+            hashed=(*_CHAIN, *hashed(SIGNED_REQUEST_SIZE)),
+            written=SIGNED_REQUEST_SIZE + 1,
             commits=1,
         ),
-        (Ins.REQUEST, 0): Work(signs=1, hashed=(_REQUEST,), written=SIGNED_REQUEST_SIZE, commits=1),
-        (Ins.REQUEST, 1): Work(signs=1, verifies=2, hashed=(*_CHAIN, _REQUEST), written=SIGNED_REQUEST_SIZE, commits=1),
-        (Ins.COLLECT, 0): Work(signs=1, verifies=3, hashed=(*_CHAIN, _VOUCHER, 120), written=186, commits=1),
-        (Ins.REFUSE, 0): Work(signs=1, hashed=(90,), written=156, commits=1),
-        (Ins.ACKNOWLEDGE, 0): Work(verifies=3, hashed=(*_CHAIN, 120), commits=1),
-        (Ins.ACKNOWLEDGE, 1): Work(verifies=3, hashed=(*_CHAIN, 90), commits=1),
-        (Ins.REVERSE, 0): Work(verifies=1, hashed=(131,), commits=1),
-        (Ins.REPORT, 0): Work(signs=1, hashed=(1022,)),
-        (Ins.GRANT, 0): Work(verifies=1, hashed=(240,), commits=1),
+        (Ins.COLLECT, 0): Work(
+            signs=1,
+            verifies=3,
+            hashed=(*_CHAIN, *hashed(SIGNED_VOUCHER_SIZE, SIGNED_RECEIPT_SIZE)),
+            written=SIGNED_RECEIPT_SIZE,
+            commits=1,
+        ),
+        (Ins.REFUSE, 0): Work(signs=1, hashed=hashed(SIGNED_REFUSAL_SIZE), written=SIGNED_REFUSAL_SIZE, commits=1),
+        (Ins.ACKNOWLEDGE, 0): Work(verifies=3, hashed=(*_CHAIN, *hashed(SIGNED_RECEIPT_SIZE)), commits=1),
+        (Ins.ACKNOWLEDGE, 1): Work(verifies=3, hashed=(*_CHAIN, *hashed(SIGNED_REFUSAL_SIZE)), commits=1),
+        (Ins.REVERSE, 0): Work(verifies=1, hashed=hashed(SIGNED_ORDER_SIZE), commits=1),
+        (Ins.REPORT, 0): Work(signs=1, hashed=hashed(signed_size(Report))),
+        (Ins.GRANT, 0): Work(verifies=1, hashed=hashed(SIGNED_GRANT_SIZE), commits=1),
+        # A key pair takes as long as a signature, at least.
+        (Ins.GENERATE_KEY_PAIR, 0): Work(
+            signs=2, hashed=hashed(signed_size(CertificationRequest)), written=_SCALAR, commits=1
+        ),
+        (Ins.STORE_DATA, Store.AUTHORITY_CERTIFICATE): _storing(Store.AUTHORITY_CERTIFICATE, verified=False),
+        (Ins.STORE_DATA, Store.OPERATOR_CERTIFICATE): _storing(Store.OPERATOR_CERTIFICATE, verified=True),
+        (Ins.STORE_DATA, Store.PURSE_CERTIFICATE): _storing(Store.PURSE_CERTIFICATE, verified=True),
+        (Ins.STORE_DATA, Store.POLICY): _storing(Store.POLICY, verified=True),
+        (Ins.STORE_DATA, Store.PIN): _storing(Store.PIN, verified=False),
+        (Ins.STORE_DATA, Store.AUDIT_KEY): _storing(Store.AUDIT_KEY, verified=False),
+        (Ins.SET_STATE, 1): Work(verifies=2, hashed=_CHAIN, commits=1),
+        (Ins.SET_STATE, 2): _COMMIT,
+        (Ins.DEACTIVATE, 0): _COMMIT,
+        (Ins.TERMINATE, 0): _COMMIT,
     }
 )
 """(INS, P1) → operations. A command that is not here has no cryptography and writes nothing."""
+_ANSWERING: Final = (Ins.PAY, Ins.REQUEST, Ins.COLLECT, Ins.REFUSE, Ins.REPORT, Ins.GENERATE_KEY_PAIR)
 
 
 def command_share(times: CardTimes, ins: int, p1: int, sent: int, received: int) -> CardShare:
     """The card's own time for one command of `sent` bytes that was answered with `received` bytes.
 
     Two bytes where data was due are a refusal, which costs the dispatch only. A stored answer looks like a fresh one
-    and is counted as one: the figure is an upper bound then.
+    and is counted as one: the figure is an upper bound then. The AES of the secure channel is not counted.
     """
     work = WORK.get((ins, p1), Work())
-    answers = ins not in (Ins.VERIFY, Ins.ACKNOWLEDGE, Ins.REVERSE, Ins.GRANT)
-    if answers and received <= _STATUS_WORD:
+    if ins in _ANSWERING and received <= _STATUS_WORD:
         work = Work()
+    return work_share(times, work, carried=sent + received)
+
+
+def work_share(times: CardTimes, work: Work, carried: int) -> CardShare:
+    """These operations on this chip; `carried`: bytes that came and went."""
     hashing = sum(sha256_blocks(size) for size in work.hashed) * times.sha256_block
-    asymmetric = work.signs * (times.use_key + times.sign) + work.verifies * (
-        times.load_key + times.use_key + times.verify
-    )
-    sealing = times.aes_init + work.sealed / 16 * times.aes_block if work.sealed else 0.0
-    commits = work.commits * (times.commit + times.write_ms(COMMIT_BYTES))
+    signing = work.signs * (times.use_key + times.sign)
+    verifying = work.verifies * (times.load_key + times.use_key + times.verify)
+    sealing = times.aes_init + work.sealed / _AES_BLOCK * times.aes_block if work.sealed else 0.0
     return CardShare(
-        crypto=hashing + asymmetric + sealing,
-        nvm=times.write_ms(work.written) + commits,
-        applet=times.apdu + (sent + received) / 256 * times.copy_256,
+        crypto=hashing + signing + verifying + sealing,
+        nvm=times.write_ms(work.written) + work.commits * (times.commit + times.write_ms(COMMIT_BYTES)),
+        applet=times.apdu + carried / 256 * times.copy_256,
     )
 
 
@@ -111,4 +158,4 @@ def command_ms(times: CardTimes, ins: int, p1: int, sent: int, received: int) ->
 
 def sha256_blocks(size: int) -> int:
     """Compressions for a message of `size` bytes."""
-    return -(-(size + _PADDING) // 64)
+    return -(-(size + _SHA256_TAIL) // 64)

@@ -1,4 +1,4 @@
-"""`tap_modelled` and `tap_overhead`: what a tap sends, what that takes over the air, what our driver adds to it."""
+"""`tap_modelled` and `tap_overhead`: what a tap sends, what that takes with a real chip, what our driver adds to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bench.airtime import FAST, SLOW, TYPICAL, US_PER_BYTE, Traffic
+from bench.airtime import Traffic
 from bench.raw_card import RawCard
 from bench.rounds import interleave
 from bench.sizes import Sizes
@@ -16,6 +16,8 @@ from bench.virtual_card import RenewedCard, VirtualCard, loaded_card, world
 from hardware.data_objects import Tag
 from hardware.driver import HardWallet
 from hardware.exchange import CardConnection
+from hardware.tap_model import CURRENT, DIVISORS, PUBLISHED, TYPICAL, WORST, Link, Setting, floor_shares
+from hardware.tap_model.taps import Exchange
 from hardware.transports.base import Transport
 from hardware.transports.card_wait import ReaderWatch
 from hardware.transports.in_process import InProcessTransport
@@ -28,6 +30,7 @@ from wallet_core.messages import Voucher, parse
 SMALL, LARGE = 6_800, 30_000  # fen: below and above the threshold above which the card verifies the payee
 CARD_MS = 10_000
 EXCHANGES = 4
+KBPS: Final = 424
 
 Tap = Callable[[HardWallet], bytes]
 
@@ -112,21 +115,30 @@ def play(scene: Scene) -> tuple[Traffic, list[bytes]]:
     recorder = Recorder(InProcessTransport(card))
     voucher = scene.tap(HardWallet(CardConnection(recorder)))
     parse(Voucher, voucher).verify(key)
-    return Traffic(tuple(recorder.sizes), card.signatures, scene.verifications), recorder.commands
+    exchanges = tuple(
+        Exchange(command[1], command[2], *sizes)
+        for command, sizes in zip(recorder.commands, recorder.sizes, strict=True)
+    )
+    return Traffic(exchanges, card.signatures, scene.verifications), recorder.commands
 
 
 def tap_modelled() -> dict[str, Any]:
-    """Counted bytes and signatures, modelled times (ms), for each way to pay."""
+    """Counted bytes and signatures, modelled times (ms), for each way to pay; `typical_ms` is the current chip's."""
     traffic = {name: play(scene)[0] for name, scene in SCENES.items()}
-    known, strange = traffic["known_card"], traffic["unknown_policy"]
+    known = traffic["known_card"]
+    typical = known.shares(PUBLISHED[CURRENT], Link(KBPS), TYPICAL).total
+    floor = floor_shares(PUBLISHED[CURRENT], Link(KBPS)).total
     return {
         "known_card_exchanges": len(known.exchanges),
         "known_card_bytes": known.bytes_out + known.bytes_in,
         "known_card_signatures": known.signatures,
-        "typical_ms": round(known.tap_ms(106, TYPICAL), 1),
-        "worst_ms": round(strange.tap_ms(106, SLOW), 1),
+        "chip": CURRENT,
+        "kbps": KBPS,
+        "typical_ms": round(typical, 1),
+        "worst_ms": round(known.shares(PUBLISHED[CURRENT], Link(KBPS), WORST).total, 1),
+        "floor_ms": round(floor, 1),
+        "over_floor": round(typical / floor - 1, 3),
         "scenes": {name: _scene(one) for name, one in traffic.items()},
-        "formula": "10 + bytes x us_per_byte / 1000 + 0.2 a turn + reader_ms an exchange + the card's P-256, in ms",
     }
 
 
@@ -135,13 +147,22 @@ def _scene(traffic: Traffic) -> dict[str, Any]:
         "exchanges": len(traffic.exchanges),
         "bytes_out": traffic.bytes_out,
         "bytes_in": traffic.bytes_in,
-        "blocks": traffic.blocks,
+        "blocks": traffic.blocks(Link()),
         "card_signs": traffic.signatures,
         "card_verifies": traffic.verifications,
-        "air_ms": {str(kbit): round(traffic.air_ms(kbit), 1) for kbit in US_PER_BYTE},
-        "fast_ms": round(traffic.tap_ms(848, FAST), 1),
-        "typical_ms": round(traffic.tap_ms(106, TYPICAL), 1),
-        "slow_ms": round(traffic.tap_ms(106, SLOW), 1),
+        "typical_ms": _matrix(traffic, TYPICAL),
+        "worst_ms": _matrix(traffic, WORST),
+        "parts_ms": {
+            part: round(ms, 1) for part, ms in traffic.shares(PUBLISHED[CURRENT], Link(KBPS), TYPICAL).parts().items()
+        },
+    }
+
+
+def _matrix(traffic: Traffic, setting: Setting) -> dict[str, dict[str, float]]:
+    """Chip → kbit/s → ms."""
+    return {
+        name: {str(rate): round(traffic.shares(times, Link(rate), setting).total, 1) for rate in DIVISORS}
+        for name, times in PUBLISHED.items()
     }
 
 
