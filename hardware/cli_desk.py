@@ -65,9 +65,8 @@ def personalise(
     keys_for = _keys_for(batch_key_file)
     old = parse_id(replaces, ID_SIZE, "--replaces") if replaces else b""
     with OperatorClient(url, token) as server, tap(reader, ctx.data, wait_ms=milliseconds(wait_seconds)) as wallet:
-        fci = run(
-            wallet, keys_for, secrets.token_bytes(8), partial(server.certify, merchant=merchant, replaces=old), pin
-        )
+        certify = partial(server.certify, merchant=merchant, replaces=old)
+        fci = run(wallet, keys_for, secrets.token_bytes(8), certify, pin, suite=server.suite())
         serial = wallet.serial()
     facts = {"purse": fci.purse_id.hex(), "serial": serial.hex(), "lifecycle": fci.lifecycle.name.lower()}
     ctx.emit(facts, f"card {short(fci.purse_id)} is active (serial {serial.hex()})")

@@ -10,21 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from wallet_core.certificates import Certificate
 from wallet_core.errors import OutOfRangeError, TruncatedError, UnknownLabelError
 from wallet_core.ids import HASH_SIZE, ID_SIZE
+from wallet_core.messages import Request, Voucher
+from wallet_core.suites import Suite
 
 from .apdu import CommandApdu
 from .data_objects import AID, exact_size
 from .ending_commands import Acknowledge, AcknowledgeRefusal, MakeReport, Reverse, TakeGrant
 from .instructions import (
-    CERTIFICATE_SIZE,
     CLA_ISO,
-    OBJECT_SIZES,
+    OBJECTS,
     REQUEST_SIZE,
-    SIGNED_REQUEST_SIZE,
-    SIGNED_VOUCHER_SIZE,
     Command,
     Ins,
+    Part,
     Store,
     split,
 )
@@ -82,7 +83,7 @@ class Verify(Command):
     INS = Ins.VERIFY
     P2 = 1
     ANSWERS = False
-    SIZES = (PIN_BLOCK_SIZE,)
+    PARTS = (PIN_BLOCK_SIZE,)
     pin_block: bytes = field(repr=False)
 
 
@@ -116,6 +117,7 @@ class MakeRequestVerified(Command):
     NAME = "REQUEST, payer verified"
     INS = Ins.REQUEST
     P1 = 1
+    PARTS = (QUESTION_SIZE, Certificate, Certificate)
     question: MakeRequest
     payer_certificate: bytes
     operator_certificate: bytes
@@ -125,7 +127,7 @@ class MakeRequestVerified(Command):
 
     @classmethod
     def _parse(cls, apdu: CommandApdu) -> Self:
-        question, payer, operator = split(apdu.data, (QUESTION_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE), cls.NAME)
+        question, payer, operator = split(apdu.data, cls.PARTS, cls.NAME)
         plain = CommandApdu(apdu.cla, apdu.ins, 0, 0, question, apdu.ne)
         return cls(MakeRequest.from_apdu(plain), payer, operator)
 
@@ -136,7 +138,7 @@ class Pay(Command):
 
     NAME = "PAY"
     INS = Ins.PAY
-    SIZES = (REQUEST_SIZE,)
+    PARTS = (REQUEST_SIZE,)
     request: bytes
 
 
@@ -147,7 +149,7 @@ class PayVerified(Command):
     NAME = "PAY, payee verified"
     INS = Ins.PAY
     P1 = 1
-    SIZES = (SIGNED_REQUEST_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    PARTS = (Request, Certificate, Certificate)
     request: bytes
     payee_certificate: bytes
     operator_certificate: bytes
@@ -159,7 +161,7 @@ class Collect(Command):
 
     NAME = "COLLECT"
     INS = Ins.COLLECT
-    SIZES = (SIGNED_VOUCHER_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    PARTS = (Voucher, Certificate, Certificate)
     voucher: bytes
     payer_certificate: bytes
     operator_certificate: bytes
@@ -171,7 +173,7 @@ class Refuse(Command):
 
     NAME = "REFUSE"
     INS = Ins.REFUSE
-    SIZES = (HASH_SIZE,)
+    PARTS = (HASH_SIZE,)
     request_hash: bytes
 
 
@@ -181,7 +183,7 @@ class ResendByRequest(Command):
 
     NAME = "RESEND by Request"
     INS = Ins.RESEND
-    SIZES = (HASH_SIZE,)
+    PARTS = (HASH_SIZE,)
     request_hash: bytes
 
 
@@ -193,7 +195,7 @@ class ResendByPayee(Command):
     INS = Ins.RESEND
     P1 = 1
     P2 = None
-    SIZES = (ID_SIZE,)
+    PARTS = (ID_SIZE,)
     payee: bytes
     index: int
 
@@ -245,7 +247,19 @@ class GenerateKeyPair(Command):
     NAME = "GENERATE ASYMMETRIC KEY PAIR"
     INS = Ins.GENERATE_KEY_PAIR
     CHANNEL = True
-    SIZES = (HASH_SIZE,)
+    PARTS = (HASH_SIZE,)
+    challenge: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSm2KeyPair(Command):
+    """The same for a key pair of suite 2: P2 is the number of the suite (docs/spec/suites.md)."""
+
+    NAME = "GENERATE ASYMMETRIC KEY PAIR, SM2"
+    INS = Ins.GENERATE_KEY_PAIR
+    P2 = Suite.SM2
+    CHANNEL = True
+    PARTS = (HASH_SIZE,)
     challenge: bytes
 
 
@@ -273,7 +287,10 @@ class StoreData(Command):
             target = Store(apdu.p1)
         except ValueError as exc:
             raise OutOfRangeError(f"STORE DATA has no object {apdu.p1}") from exc
-        return cls(target, exact_size(apdu.data, OBJECT_SIZES[target], target.name))
+        return cls(target, *split(apdu.data, (OBJECTS[target],), target.name))
+
+    def _parts(self) -> tuple[Part, ...]:
+        return (OBJECTS[self.target],)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +339,7 @@ COMMANDS: Final[tuple[type[Command], ...]] = (
     *(Select, GetData, Verify, MakeRequest, MakeRequestVerified, Pay, PayVerified, Collect, Refuse),
     *(ResendByRequest, ResendByPayee, ResendAny, ResendOpenRequest),
     *(Acknowledge, AcknowledgeRefusal, Reverse, MakeReport, TakeGrant),
-    *(GenerateKeyPair, StoreData, PersonaliseEnd, Activate, Deactivate, Terminate),
+    *(GenerateKeyPair, GenerateSm2KeyPair, StoreData, PersonaliseEnd, Activate, Deactivate, Terminate),
 )
 
 
@@ -342,9 +359,11 @@ def parse_command(apdu: CommandApdu) -> Command:
 
 def name_of(apdu: CommandApdu) -> str:
     """What a command is called in traces and messages; INS alone decides where nothing else fits."""
-    for kind in COMMANDS:
-        if (apdu.cla & 0x80, apdu.ins) == (kind.CLA, kind.INS) and kind.P1 in (None, apdu.p1):
-            return kind.NAME
+    likely = [
+        kind for kind in COMMANDS if (apdu.cla & 0x80, apdu.ins) == (kind.CLA, kind.INS) and kind.P1 in (None, apdu.p1)
+    ]
+    for kind in (*(one for one in likely if one.P2 in (None, apdu.p2)), *likely):
+        return kind.NAME
     try:
         return Ins(apdu.ins).name.replace("_", " ")
     except ValueError:

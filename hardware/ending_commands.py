@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .instructions import (
-    CERTIFICATE_SIZE,
-    SIGNED_GRANT_SIZE,
-    SIGNED_ORDER_SIZE,
-    SIGNED_RECEIPT_SIZE,
-    SIGNED_REFUSAL_SIZE,
-    Command,
-    Ins,
-)
+from wallet_core.certificates import Certificate
+from wallet_core.messages import Grant, Receipt, Refusal, ReversalOrder
+
+from .instructions import Command, Ins
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +17,7 @@ class Acknowledge(Command):
     NAME = "ACKNOWLEDGE"
     INS = Ins.ACKNOWLEDGE
     ANSWERS = False
-    SIZES = (SIGNED_RECEIPT_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    PARTS = (Receipt, Certificate, Certificate)
     receipt: bytes
     payee_certificate: bytes
     operator_certificate: bytes
@@ -36,7 +31,7 @@ class AcknowledgeRefusal(Command):
     INS = Ins.ACKNOWLEDGE
     P1 = 1
     ANSWERS = False
-    SIZES = (SIGNED_REFUSAL_SIZE, CERTIFICATE_SIZE, CERTIFICATE_SIZE)
+    PARTS = (Refusal, Certificate, Certificate)
     refusal: bytes
     payee_certificate: bytes
     operator_certificate: bytes
@@ -49,7 +44,7 @@ class Reverse(Command):
     NAME = "REVERSE"
     INS = Ins.REVERSE
     ANSWERS = False
-    SIZES = (SIGNED_ORDER_SIZE,)
+    PARTS = (ReversalOrder,)
     order: bytes
 
 
@@ -68,5 +63,5 @@ class TakeGrant(Command):
     NAME = "GRANT"
     INS = Ins.GRANT
     ANSWERS = False
-    SIZES = (SIGNED_GRANT_SIZE,)
+    PARTS = (Grant,)
     grant: bytes

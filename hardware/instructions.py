@@ -7,10 +7,12 @@ from enum import IntEnum
 from typing import ClassVar, Final, Self
 
 from wallet_core.audit import KEY_SIZE as AUDIT_KEY_SIZE
-from wallet_core.certificates import PAYLOAD_SIZE as CERTIFICATE_CLAIMS_SIZE
+from wallet_core.certificates import CERTIFICATE_SIZES, Certificate
+from wallet_core.cose import bstr
 from wallet_core.errors import OutOfRangeError
 from wallet_core.messages import Grant, Policy, Receipt, Refusal, Request, ReversalOrder, Voucher
 from wallet_core.messages.layout import FixedMessage
+from wallet_core.suites import Suite, profile
 
 from .apdu import MAX_SHORT_NE, CommandApdu
 from .data_objects import exact_size
@@ -19,14 +21,29 @@ from .pin import PIN_BLOCK_SIZE
 CLA_ISO: Final = 0x00
 CLA_PURSE: Final = 0x80
 
-_SIGNATURE_AND_HEADS: Final = 2 + 4 + 1 + 66  # tag and array, protected header, empty map, signature
 REQUEST_SIZE: Final = Request.layout().size
 
+Part = int | type[FixedMessage] | type[Certificate]
+"""A part of a command data field: bytes, or what is sent signed and has its own size in each suite."""
 
-def signed_size(kind: type[FixedMessage]) -> int:
+
+def signed_size(kind: type[FixedMessage], suite: Suite = Suite.ES256) -> int:
     """Bytes of a signed message of this kind with its COSE envelope."""
-    size = kind.layout().size
-    return _SIGNATURE_AND_HEADS + (2 if size < 256 else 3) + size  # the head of a byte string of 24 bytes or more
+    known, payload = profile(suite), bytes(kind.layout().size)
+    # Tag and array, protected header, empty map, payload, signature.
+    return 2 + len(bstr(known.protected)) + 1 + len(bstr(payload)) + len(bstr(bytes(known.signature_size)))
+
+
+def size_of(part: Part, suite: Suite = Suite.ES256) -> int:
+    """Bytes of one part in a suite."""
+    if isinstance(part, int):
+        return part
+    return signed_size(part, suite) if issubclass(part, FixedMessage) else CERTIFICATE_SIZES[suite]
+
+
+def suite_of_size(parts: tuple[Part, ...], size: int) -> Suite | None:
+    """The first suite in which `parts` have `size` bytes together; None where there is none."""
+    return next((suite for suite in Suite if sum(size_of(part, suite) for part in parts) == size), None)
 
 
 SIGNED_REQUEST_SIZE: Final = signed_size(Request)
@@ -35,7 +52,7 @@ SIGNED_RECEIPT_SIZE: Final = signed_size(Receipt)
 SIGNED_REFUSAL_SIZE: Final = signed_size(Refusal)
 SIGNED_ORDER_SIZE: Final = signed_size(ReversalOrder)
 SIGNED_GRANT_SIZE: Final = signed_size(Grant)
-CERTIFICATE_SIZE: Final = 2 + 2 + 41 + 1 + 2 + CERTIFICATE_CLAIMS_SIZE + 66
+CERTIFICATE_SIZE: Final = CERTIFICATE_SIZES[Suite.ES256]
 
 
 class Ins(IntEnum):
@@ -74,15 +91,17 @@ class Store(IntEnum):
     AUDIT_KEY = 6
 
 
-OBJECT_SIZES: Final = {
-    Store.AUTHORITY_CERTIFICATE: CERTIFICATE_SIZE,
-    Store.OPERATOR_CERTIFICATE: CERTIFICATE_SIZE,
-    Store.PURSE_CERTIFICATE: CERTIFICATE_SIZE,
-    Store.POLICY: signed_size(Policy),
+OBJECTS: Final[dict[Store, Part]] = {
+    Store.AUTHORITY_CERTIFICATE: Certificate,
+    Store.OPERATOR_CERTIFICATE: Certificate,
+    Store.PURSE_CERTIFICATE: Certificate,
+    Store.POLICY: Policy,
     Store.PIN: PIN_BLOCK_SIZE,
     Store.AUDIT_KEY: AUDIT_KEY_SIZE,
 }
-"""Bytes of each object of STORE DATA."""
+"""What each object of STORE DATA is."""
+OBJECT_SIZES: Final = {target: size_of(part) for target, part in OBJECTS.items()}
+"""Bytes of each object of STORE DATA in suite ES256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +115,11 @@ class Command:
     P2: ClassVar[int | None] = 0
     CHANNEL: ClassVar[bool] = False  # wants the secure channel
     ANSWERS: ClassVar[bool] = True  # there is response data, so the command carries an Le field
-    SIZES: ClassVar[tuple[int, ...]] = ()  # of the first fields, in bytes: they are the command data field
+    PARTS: ClassVar[tuple[Part, ...]] = ()  # the first fields: they are the command data field
+    SIZES: ClassVar[tuple[int, ...]] = ()  # of these parts in suite ES256, bytes
+
+    def __init_subclass__(cls) -> None:
+        cls.SIZES = tuple(size_of(part) for part in cls.PARTS)
 
     def to_apdu(self) -> CommandApdu:
         """The command, plain; Ne is 256 where the answer has data."""
@@ -110,6 +133,17 @@ class Command:
             raise OutOfRangeError(f"P1-P2 {apdu.p1:02X}{apdu.p2:02X} is not {cls.NAME}")
         return cls._parse(apdu)
 
+    @property
+    def suite(self) -> Suite | None:
+        """The suite whose sizes the command data field has; None where every suite has the same."""
+        parts = self._parts()
+        if all(isinstance(part, int) for part in parts):
+            return None
+        return suite_of_size(parts, len(self._data()))
+
+    def _parts(self) -> tuple[Part, ...]:
+        return self.PARTS
+
     @classmethod
     def matches(cls, apdu: CommandApdu) -> bool:
         """Whether the header is of this command."""
@@ -120,18 +154,19 @@ class Command:
         return self.P1 or 0, self.P2 or 0
 
     def _data(self) -> bytes:
-        return b"".join(getattr(self, part.name) for part in fields(self)[: len(self.SIZES)])
+        return b"".join(getattr(self, part.name) for part in fields(self)[: len(self.PARTS)])
 
     @classmethod
     def _parse(cls, apdu: CommandApdu) -> Self:
-        return cls(*split(apdu.data, cls.SIZES, cls.NAME))
+        return cls(*split(apdu.data, cls.PARTS, cls.NAME))
 
 
-def split(data: bytes, sizes: tuple[int, ...], what: str) -> tuple[bytes, ...]:
-    """Cut `data` into parts of these sizes; raises TruncatedError or OversizedError when it is not their sum."""
-    exact_size(data, sum(sizes), what)
+def split(data: bytes, sizes: tuple[Part, ...], what: str) -> tuple[bytes, ...]:
+    """Cut `data` into parts of these sizes, in the suite whose sum it has; raises TruncatedError or OversizedError."""
+    suite = suite_of_size(sizes, len(data)) or Suite.ES256
+    exact_size(data, sum(size_of(part, suite) for part in sizes), what)
     parts, at = [], 0
-    for size in sizes:
+    for size in (size_of(part, suite) for part in sizes):
         parts.append(data[at : at + size])
         at += size
     return tuple(parts)

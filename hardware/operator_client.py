@@ -14,10 +14,12 @@ from typing import Any, Final, Self
 
 import httpx
 
+from wallet_core.certificates import Certificate
 from wallet_core.errors import CodecError, ConfigurationError, ServerUnreachableError, SettlementError
 from wallet_core.ids import HASH_SIZE, ID_SIZE
 from wallet_core.messages import RevocationList, RevocationReason, parse
 from wallet_core.messages.revocation import MAX_LIST_SIZE
+from wallet_core.suites import Suite
 
 from .personalisation import CardPapers
 
@@ -113,6 +115,14 @@ class OperatorClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def suite(self) -> Suite:
+        """The suite of this installation, that of its authority's certificate (`GET /v1/trust`)."""
+        encoded = _octets(self._answer("GET", "/v1/trust"), "authority")
+        try:
+            return Certificate.from_bytes(encoded).suite
+        except CodecError as exc:
+            raise _unusable("authority") from exc
 
     def certify(
         self, serial: bytes, certification_request: bytes, *, merchant: str = "", replaces: bytes = b""

@@ -6,7 +6,6 @@ personalised again from the beginning: it keeps its key pair, and every step may
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,9 +13,10 @@ from wallet_core.certificates import Certificate
 from wallet_core.errors import CardError, MismatchError, PurseRefusal, Refused
 from wallet_core.messages import CertificationRequest, parse
 from wallet_core.purse.state import Lifecycle
+from wallet_core.suites import Suite, profile
 
 from .channel_opening import open_channel
-from .commands import Activate, Deactivate, GenerateKeyPair, PersonaliseEnd, StoreData, Terminate
+from .commands import Activate, Deactivate, GenerateKeyPair, GenerateSm2KeyPair, PersonaliseEnd, StoreData, Terminate
 from .data_objects import Fci
 from .driver import HardWallet
 from .instructions import Command, Store
@@ -45,12 +45,24 @@ class OtherPinError(CardError):
 
 Certify = Callable[[bytes, bytes], CardPapers]
 """The operator: serial number (8 bytes) and signed CertificationRequest in, papers out; repeatable."""
+_GENERATE: dict[Suite, Callable[[bytes], Command]] = {Suite.ES256: GenerateKeyPair, Suite.SM2: GenerateSm2KeyPair}
+
 KeysFor = Callable[[bytes], StaticKeys]
 """The transport keys of the card with this serial number (8 bytes)."""
 
 
-def personalise(wallet: HardWallet, keys_for: KeysFor, host_challenge: bytes, certify: Certify, pin: str) -> Fci:
+def personalise(
+    wallet: HardWallet,
+    keys_for: KeysFor,
+    host_challenge: bytes,
+    certify: Certify,
+    pin: str,
+    *,
+    suite: Suite = Suite.ES256,
+) -> Fci:
     """Make a blank card an active one; returns its FCI. `host_challenge`: 8 fresh random bytes.
+
+    `suite`: the operator's, of which the card makes its key pair; a card that cannot answers a wrong P1-P2 (CardError).
 
     A card that an earlier run left personalised keeps the PIN of that run; another `pin` is OtherPinError once it is
     active. Raises PurseRefusal WRONG_STATE for a card that is neither blank nor personalised, VerificationError when
@@ -67,9 +79,9 @@ def personalise(wallet: HardWallet, keys_for: KeysFor, host_challenge: bytes, ce
     serial = wallet.serial()
     with _Channel(wallet, keys_for(serial), host_challenge) as send:
         if fci.lifecycle is Lifecycle.BLANK:
-            challenge = hashlib.sha256(serial).digest()
-            request = send(GenerateKeyPair(challenge))
-            _check_request(request, challenge)
+            challenge = profile(suite).digest(serial)
+            request = send(_GENERATE[suite](challenge))
+            _check_request(request, challenge, suite)
             papers = certify(serial, request)
             _check_papers(papers, request)
             send(StoreData(Store.AUTHORITY_CERTIFICATE, papers.authority_certificate))
@@ -128,10 +140,12 @@ def _check_pin(wallet: HardWallet, pin: str) -> None:
         raise OtherPinError(wrong.sw, message) from wrong
 
 
-def _check_request(request: bytes, challenge: bytes) -> None:
-    """Proof of possession over our challenge; raises VerificationError or CodecError."""
+def _check_request(request: bytes, challenge: bytes, suite: Suite) -> None:
+    """Proof of possession over our challenge, in the suite asked for; raises VerificationError or CodecError."""
     signed = parse(CertificationRequest, request)
     message = signed.verify(signed.message.key)
+    if message.suite is not suite:
+        raise MismatchError("the card made a key of another suite")
     if message.challenge != challenge:
         raise MismatchError("the card answered another challenge")
 

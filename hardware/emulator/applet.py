@@ -109,6 +109,7 @@ TABLE: Final[dict[type[Command], tuple[Handler, frozenset[Lifecycle]]]] = {
     e.MakeReport: (endings.report, _USED),
     e.TakeGrant: (endings.grant, _USED),
     c.GenerateKeyPair: (setup.generate_key_pair, _BLANK),
+    c.GenerateSm2KeyPair: (setup.generate_key_pair, _BLANK),
     c.StoreData: (setup.store_data, _LIVE),
     # The steps may be repeated, so each is allowed where it leads to; the way back is wallet_core's to refuse.
     c.PersonaliseEnd: (lambda vault, _: setup.personalise_end(vault), _BLANK | _FINISHED),

@@ -36,6 +36,7 @@ from wallet_core.errors import (
     VerificationError,
 )
 from wallet_core.purse.state import Lifecycle
+from wallet_core.suites import Suite
 
 MAX_CHAIN: Final = 4096
 """Longest command data field put together from a chain, bytes."""
@@ -168,7 +169,7 @@ class CardOs:
             return self._external_authenticate(apdu)
         if apdu.cla & SECURE_MESSAGING:
             return self._secured(apdu)
-        return applet.execute(self._vault, _parse(apdu), secured=False)
+        return applet.execute(self._vault, _parse(apdu, self._vault.suite), secured=False)
 
     def _select(self, apdu: CommandApdu) -> bytes:
         """By full DF name only; what was selected stays so when the name is another (clause 11.2.2)."""
@@ -222,7 +223,7 @@ class CardOs:
         except VerificationError as exc:
             self._close_channel()
             raise CardError(SW.SECURE_MESSAGING_OBJECT_WRONG) from exc
-        answer = applet.execute(self._vault, _parse(plain), secured=True)
+        answer = applet.execute(self._vault, _parse(plain, self._vault.suite), secured=True)
         return session.wrap_response(ResponseApdu(answer, SW.OK)).data
 
     def _close_channel(self) -> None:
@@ -243,9 +244,13 @@ def _check_cla(cla: int) -> None:
         raise CardError(SW.SECURE_MESSAGING_NOT_SUPPORTED)
 
 
-def _parse(apdu: CommandApdu) -> Command:
+def _parse(apdu: CommandApdu, suite: Suite) -> Command:
+    """The command, whose data field has the sizes of `suite`: those of another one are a wrong length here."""
     try:
-        return parse_command(apdu)
+        command = parse_command(apdu)
+        if command.suite not in (None, suite):
+            raise OversizedError("the data field has the sizes of another suite")
+        return command
     except UnknownLabelError as exc:
         raise CardError(SW.INS_NOT_SUPPORTED) from exc
     except (TruncatedError, OversizedError) as exc:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from hardware.emulator.vault import SUITE, Vault, check_signature
+from hardware.emulator.vault import Vault, check_signature
 from hardware.ending_commands import Acknowledge, AcknowledgeRefusal, MakeReport, Reverse, TakeGrant
 from hardware.instructions import Store
 from wallet_core.certificates import PURSES, Certificate
@@ -52,7 +52,7 @@ def reverse(vault: Vault, command: Reverse) -> bytes:
 def report(vault: Vault, _: MakeReport) -> bytes:
     """Signed afresh each time: it only says what is there, so nothing has to be kept."""
     version = vault.policy.version if vault.policy else 0
-    return vault.sign(settle.report(vault.state, vault.purse_id, suite=SUITE, policy_version=version))
+    return vault.sign(settle.report(vault.state, vault.purse_id, suite=vault.suite, policy_version=version))
 
 
 def grant(vault: Vault, command: TakeGrant) -> bytes:

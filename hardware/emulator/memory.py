@@ -1,7 +1,8 @@
 """The card's memory as the applet sees it: one state record that is committed, and areas that a commit makes count.
 
 Order is everything here: an area is written first, while nothing points to it; one commit then makes it count. Objects
-that may be replaced (the policy) have two banks, so that the one in force is never written over.
+that may be replaced (the policy) have two banks, so that the one in force is never written over. An area has room for
+the longest content of any suite; what is in it has the size of the card's own, that of its key pair.
 """
 
 from __future__ import annotations
@@ -16,26 +17,24 @@ from hardware.emulator.flash import Flash, WornCellError
 from hardware.emulator.journal import Journal
 from hardware.emulator.layout import Layout
 from hardware.emulator.record import BANKS, RECORD_SIZE, CardRecord, RecordError, read_record
-from hardware.instructions import (
-    OBJECT_SIZES,
-    SIGNED_RECEIPT_SIZE,
-    SIGNED_REFUSAL_SIZE,
-    SIGNED_REQUEST_SIZE,
-    SIGNED_VOUCHER_SIZE,
-    Store,
-)
+from hardware.instructions import OBJECTS, Part, Store, size_of
 from hardware.secure_channel import KEY_SIZE, StaticKeys
 from wallet_core.certificates import CertificateClass
 from wallet_core.errors import CodecError
-from wallet_core.messages import Receipt, Request, Voucher, parse
+from wallet_core.messages import Receipt, Refusal, Request, Voucher, parse
 from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, Entry, EntryState, Slot, SlotState
+from wallet_core.suites import Suite
 
 SCALAR_SIZE: Final = 32
 UNVERIFIED: Final = 0xFF  # beside a stored Request: this purse has not verified the payer's certificate
-SIGNED_ANSWER_SIZE: Final = max(SIGNED_RECEIPT_SIZE, SIGNED_REFUSAL_SIZE)
-_ANSWER_SIZES: Final = {EntryState.COLLECTED: SIGNED_ANSWER_SIZE, EntryState.REFUSED: SIGNED_REFUSAL_SIZE}
+_ANSWERS: Final[dict[EntryState, Part]] = {EntryState.COLLECTED: Receipt, EntryState.REFUSED: Refusal}
 _REMEMBERED: Final = 4096  # contents of slots, and as many of entries
 _FACTORY: Final = struct.Struct(f">{SERIAL_SIZE}sBBB{KEY_SIZE}s{KEY_SIZE}s")
+
+
+def _room(*parts: Part) -> int:
+    """Bytes of the longest of `parts` in any suite."""
+    return max(size_of(part, suite) for part in parts for suite in Suite)
 
 
 def _bank(target: Store, bank: int) -> str:
@@ -47,10 +46,10 @@ CARD_LAYOUT: Final = Layout(
     areas=(
         ("factory", _FACTORY.size),
         ("key", SCALAR_SIZE),
-        *((_bank(target, bank), size) for target, size in OBJECT_SIZES.items() for bank in BANKS),
-        *((f"slot {index}", SIGNED_VOUCHER_SIZE) for index in range(SLOT_COUNT)),
-        *((f"request {index}", SIGNED_REQUEST_SIZE + 1) for index in range(TABLE_SIZE)),
-        *((f"answer {index}", SIGNED_ANSWER_SIZE) for index in range(TABLE_SIZE)),
+        *((_bank(target, bank), _room(part)) for target, part in OBJECTS.items() for bank in BANKS),
+        *((f"slot {index}", _room(Voucher)) for index in range(SLOT_COUNT)),
+        *((f"request {index}", _room(Request) + 1) for index in range(TABLE_SIZE)),
+        *((f"answer {index}", _room(*_ANSWERS.values())) for index in range(TABLE_SIZE)),
     ),
 )
 _AREAS: Final = dict(CARD_LAYOUT.named_areas())
@@ -97,8 +96,9 @@ class CardMemory:
     def load(self) -> CardRecord:
         """Recover and return the state; raises StorageError when the card is dead, PowerLost at any cell."""
         skeleton = read_record(self._journal.load())
-        slots = tuple(self._slot(index, state) for index, state in enumerate(skeleton.slot_states))
-        table = tuple(self._entry(index, state) for index, state in enumerate(skeleton.entry_states))
+        suite = skeleton.record.suite
+        slots = tuple(self._slot(index, state, suite) for index, state in enumerate(skeleton.slot_states))
+        table = tuple(self._entry(index, state, suite) for index, state in enumerate(skeleton.entry_states))
         return replace(skeleton.record, purse=replace(skeleton.record.purse, slots=slots, table=table))
 
     def commit(self, record: CardRecord) -> None:
@@ -122,7 +122,7 @@ class CardMemory:
     def object(self, record: CardRecord, target: Store) -> bytes | None:
         """The object in force, or None."""
         bank = record.objects[target]
-        return self._read(_bank(target, bank), OBJECT_SIZES[target]) if bank else None
+        return self._read(_bank(target, bank), size_of(OBJECTS[target], record.suite)) if bank else None
 
     def write_object(self, record: CardRecord, target: Store, content: bytes) -> CardRecord:
         """Write `content` into the bank that is not in force; returns the record to commit."""
@@ -137,7 +137,7 @@ class CardMemory:
     def write_request(self, index: int, signed: bytes, payer_class: CertificateClass | None) -> bytes:
         """Copy a Request, with the verified class of its payer; returns the signed bytes as they are stored."""
         mark = bytes((UNVERIFIED if payer_class is None else payer_class,))
-        return self._write(f"request {index}", signed + mark)[:SIGNED_REQUEST_SIZE]
+        return self._write(f"request {index}", signed + mark)[: len(signed)]
 
     def write_answer(self, index: int, signed: bytes) -> bytes:
         """Copy a Receipt or Refusal beside its OPEN Request; returns the bytes as they are stored."""
@@ -155,22 +155,22 @@ class CardMemory:
             raise WornCellError("a cell does not keep what is programmed")
         return stored
 
-    def _slot(self, index: int, state: SlotState) -> Slot:
+    def _slot(self, index: int, state: SlotState, suite: Suite) -> Slot:
         if state is SlotState.FREE:
             return Slot()
-        stored = self._read(f"slot {index}", SIGNED_VOUCHER_SIZE)
+        stored = self._read(f"slot {index}", size_of(Voucher, suite))
         try:
             return _slot_of(state, stored)
         except CodecError as exc:
             raise RecordError(f"slot {index} counts, and does not hold what the record says") from exc
 
-    def _entry(self, index: int, state: EntryState) -> Entry:
+    def _entry(self, index: int, state: EntryState, suite: Suite) -> Entry:
         if state is EntryState.FREE:
             return Entry()
-        area = self._read(f"request {index}", SIGNED_REQUEST_SIZE + 1)
-        stored, mark = area[:SIGNED_REQUEST_SIZE], area[SIGNED_REQUEST_SIZE]
+        area = self._read(f"request {index}", size_of(Request, suite) + 1)
+        stored, mark = area[:-1], area[-1]
         payer_class = None if mark == UNVERIFIED else _class(mark, f"entry {index}")
-        answer = self._read(f"answer {index}", _ANSWER_SIZES[state]) if state in _ANSWER_SIZES else b""
+        answer = self._read(f"answer {index}", size_of(_ANSWERS[state], suite)) if state in _ANSWERS else b""
         try:
             return _entry_of(state, stored, answer, payer_class)
         except CodecError as exc:

@@ -4,7 +4,7 @@
          0      1  version of this layout
          1      1  life cycle
          2      1  PIN tries left
-         3      1  key pair made (0 or 1)
+         3      1  suite of the key pair; 0 before there is one
          4      6  bank in force of each object of STORE DATA: 0 none, 1 or 2
         10     16  epoch, next n, next k, n_acked (4 each)
         26     48  in, out, reversed, out_acked, in_acked, unverified (8 each, fen)
@@ -24,6 +24,7 @@ from typing import Final
 from hardware.instructions import Store
 from wallet_core.errors import StorageError
 from wallet_core.purse.state import SLOT_COUNT, TABLE_SIZE, EntryState, Lifecycle, PurseState, SlotState
+from wallet_core.suites import Suite
 
 VERSION: Final = 1
 BANKS: Final = (1, 2)
@@ -44,11 +45,15 @@ def _no_objects() -> dict[Store, int]:
 
 @dataclass(frozen=True, slots=True)
 class CardRecord:
-    """`purse`: the whole state, with the content of slots and entries; `objects`: the bank in force of each object."""
+    """`purse`: the whole state, with the content of slots and entries; `objects`: the bank in force of each object.
+
+    `suite`: of the key pair, once there is one; everything in the areas is of it.
+    """
 
     purse: PurseState = field(default_factory=PurseState)
     has_key: bool = False
     objects: dict[Store, int] = field(default_factory=_no_objects)
+    suite: Suite = Suite.ES256
 
     def has(self, *wanted: Store) -> bool:
         return all(self.objects[one] for one in wanted)
@@ -62,7 +67,7 @@ class CardRecord:
             VERSION,
             purse.lifecycle,
             purse.pin_tries,
-            self.has_key,
+            self.suite if self.has_key else 0,
             bytes(self.objects[one] for one in Store),
             purse.epoch,
             purse.next_n,
@@ -92,8 +97,8 @@ def read_record(payload: bytes) -> Skeleton:
     """Parse; raises RecordError for anything that `CardRecord.to_bytes` does not write."""
     if len(payload) != RECORD_SIZE:
         raise RecordError(f"a record has {RECORD_SIZE} bytes, not {len(payload)}")
-    version, lifecycle, pin_tries, has_key, banks, *numbers, slots, table = _FORMAT.unpack(payload)
-    if version != VERSION or has_key > 1 or any(bank not in (0, *BANKS) for bank in banks):
+    version, lifecycle, pin_tries, suite, banks, *numbers, slots, table = _FORMAT.unpack(payload)
+    if version != VERSION or suite not in (0, *Suite) or any(bank not in (0, *BANKS) for bank in banks):
         raise RecordError("the record is of another version of this card")
     epoch, next_n, next_k, n_acked, total_in, total_out, total_reversed, out_acked, in_acked, unverified = numbers
     try:
@@ -115,7 +120,7 @@ def read_record(payload: bytes) -> Skeleton:
         raise RecordError("the record has a life-cycle state that is not known here") from exc
     objects = dict(zip(Store, banks, strict=True))
     return Skeleton(
-        CardRecord(purse, bool(has_key), objects),
+        CardRecord(purse, bool(suite), objects, Suite(suite or Suite.ES256)),
         tuple(SlotState(code) for code in _unpack_states(slots, SLOT_COUNT)),
         tuple(EntryState(code) for code in _unpack_states(table, TABLE_SIZE)),
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hardware.commands import GenerateKeyPair, StoreData
-from hardware.emulator.vault import SUITE, Vault, read_policy
+from hardware.commands import GenerateKeyPair, GenerateSm2KeyPair, StoreData
+from hardware.emulator.vault import Vault, read_policy
 from hardware.instructions import Store
 from hardware.pin import check_pin_block
 from wallet_core.certificates import Certificate, CertificateClass
@@ -17,16 +17,17 @@ from wallet_core.errors import BadSignatureError, PurseRefusal, Refused, Verific
 from wallet_core.messages import CertificationRequest, Policy, Signed
 from wallet_core.purse import control
 from wallet_core.purse.state import Lifecycle
+from wallet_core.suites import Suite
 from wallet_core.trust import TrustStore
 
 _OWN_CLASSES = (CertificateClass.HARD_WALLET, CertificateClass.MERCHANT_PURSE)
 
 
-def generate_key_pair(vault: Vault, command: GenerateKeyPair) -> bytes:
+def generate_key_pair(vault: Vault, command: GenerateKeyPair | GenerateSm2KeyPair) -> bytes:
     """Make the key pair, or take the one that is there, and prove its possession over the challenge."""
-    public = vault.make_key().public
+    public = vault.make_key(Suite.SM2 if isinstance(command, GenerateSm2KeyPair) else Suite.ES256).public
     request = CertificationRequest(
-        suite=SUITE,
+        suite=public.suite,
         x=public.x,
         y=public.y,
         subject_class=vault.factory.subject_class,

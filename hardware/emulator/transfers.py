@@ -20,7 +20,7 @@ from hardware.commands import (
     ResendByRequest,
     ResendOpenRequest,
 )
-from hardware.emulator.vault import SUITE, Vault, check_signature
+from hardware.emulator.vault import Vault, check_signature
 from hardware.instructions import Store
 from wallet_core.certificates import PURSES, Certificate, CertificateClass
 from wallet_core.errors import PurseRefusal, Refused
@@ -34,7 +34,9 @@ _PAYEES = (*PURSES, CertificateClass.TILL)
 
 
 def pay(vault: Vault, command: Pay) -> bytes:
-    return _debit(vault, _decide_pay(vault, Request.from_payload(command.request)))
+    request = Request.from_payload(command.request)
+    vault.require_known(request)
+    return _debit(vault, _decide_pay(vault, request))
 
 
 def pay_verified(vault: Vault, command: PayVerified) -> bytes:
@@ -139,7 +141,7 @@ def _ask(
         vault.state,
         vault.purse_id,
         vault.policy,
-        suite=SUITE,
+        suite=vault.suite,
         payer=command.payer,
         epoch=command.epoch,
         n=command.n,
@@ -187,7 +189,7 @@ def collect(vault: Vault, command: Collect) -> bytes:
 
 
 def refuse(vault: Vault, command: Refuse) -> bytes:
-    decision = receive.refuse(vault.state, vault.purse_id, command.request_hash, suite=SUITE)
+    decision = receive.refuse(vault.state, vault.purse_id, command.request_hash, suite=vault.suite)
     if isinstance(decision, receive.StoredAnswer):
         return decision.answer
     return _finish(vault, decision, decision.refusal)

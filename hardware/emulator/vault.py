@@ -15,7 +15,14 @@ from hardware.emulator.record import CardRecord
 from hardware.instructions import Store
 from wallet_core.audit import NONCE_SIZE, AuditData
 from wallet_core.certificates import Certificate, CertificateClass
-from wallet_core.errors import BadSignatureError, CodecError, PurseRefusal, Refused, VerificationError
+from wallet_core.errors import (
+    BadSignatureError,
+    CodecError,
+    PurseRefusal,
+    Refused,
+    UnknownSuiteError,
+    VerificationError,
+)
 from wallet_core.ids import ID_SIZE
 from wallet_core.keys import SoftwareKey
 from wallet_core.messages import Policy, Signed, parse
@@ -26,7 +33,6 @@ from wallet_core.trust import TrustStore
 
 M = TypeVar("M", bound=FixedMessage)
 
-SUITE = Suite.ES256
 _KEY_SEED_SIZE = 48
 
 RandomBytes = Callable[[int], bytes]
@@ -66,6 +72,16 @@ class Vault:
         """The thumbprint of the card's own key, 32 bytes; zeros before there is one."""
         return self._key.public.thumbprint if self._key else bytes(ID_SIZE)
 
+    @property
+    def suite(self) -> Suite:
+        """Of the card's key pair, and so of everything that it signs and takes; ES256 before there is one."""
+        return self.record.suite
+
+    def require_known(self, message: FixedMessage) -> None:
+        """Raise UnknownSuiteError for a suite after this card's own; one before it is the policy's to refuse."""
+        if message.suite > self.suite:
+            raise UnknownSuiteError(f"suite {message.suite} is not known to this card")
+
     def key(self) -> SoftwareKey:
         if self._key is None:
             raise PurseRefusal(Refused.WRONG_STATE, "this card has no key pair yet")
@@ -80,12 +96,17 @@ class Vault:
     def commit_state(self, state: PurseState) -> None:
         self.commit(replace(self.record, purse=state))
 
-    def make_key(self) -> SoftwareKey:
-        """The card's own key pair, made here and never told: the same one when asked again."""
+    def make_key(self, suite: Suite = Suite.ES256) -> SoftwareKey:
+        """The card's own key pair, made here and never told: the same one when asked again.
+
+        Raises PurseRefusal WRONG_STATE when there is one of another suite.
+        """
         if self._key is None:
-            fresh = SoftwareKey.from_secret(self.random(_KEY_SEED_SIZE))
+            fresh = SoftwareKey.from_secret(self.random(_KEY_SEED_SIZE), suite)
             self.memory.write_scalar(fresh.to_scalar())
-            self.commit(replace(self.record, has_key=True))
+            self.commit(replace(self.record, has_key=True, suite=suite))
+        elif self.suite is not suite:
+            raise PurseRefusal(Refused.WRONG_STATE, "this card has a key pair of another suite")
         return self.key()
 
     def sign(self, message: FixedMessage) -> bytes:
@@ -97,7 +118,7 @@ class Vault:
         key = self.memory.object(self.record, Store.AUDIT_KEY)
         if key is None:
             raise PurseRefusal(Refused.WRONG_STATE, "this card has no audit key")
-        return audit.seal(key, self.random(NONCE_SIZE))
+        return audit.seal(key, self.random(NONCE_SIZE), self.suite)
 
     def certificate(self, target: Store) -> Certificate | None:
         """A certificate of the card's own chain."""
@@ -126,7 +147,7 @@ class Vault:
     def _remember(self) -> None:
         """Read again what a commit may have replaced."""
         if self.record.has_key and self._key is None:
-            self._key = SoftwareKey.from_scalar(self.memory.scalar())
+            self._key = SoftwareKey.from_scalar(self.memory.scalar(), self.suite)
         bank = self.record.objects[Store.POLICY]
         if bank != self._policy_bank:
             content = self.memory.object(self.record, Store.POLICY)

@@ -70,6 +70,7 @@ COMMANDS: list[tuple[Command, str, bytes]] = [
     (e.MakeReport(), "803E0000", b""),
     (e.TakeGrant(bytes(SIGNED_GRANT_SIZE)), "80400000", bytes(SIGNED_GRANT_SIZE)),
     (c.GenerateKeyPair(HASH), "80460000", HASH),
+    (c.GenerateSm2KeyPair(HASH), "80460002", HASH),
     (c.StoreData(Store.PIN, bytes(8)), "80E20500", bytes(8)),
     (c.PersonaliseEnd(), "80440100", b""),
     (c.Activate(), "80440200", b""),

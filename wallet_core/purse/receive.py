@@ -216,8 +216,9 @@ def refuse(state: PurseState, purse_id: bytes, request_hash: bytes, *, suite: Su
 
 
 def _answers(voucher: Voucher, request: Request) -> bool:
-    """Labels 2 to 7 agree: a purse cannot collect from one payer what it asked of another."""
-    return (voucher.payer, voucher.epoch, voucher.n, voucher.payee, voucher.k, voucher.amount) == (
+    """Suite and labels 2 to 7 agree: a purse cannot collect from one payer what it asked of another."""
+    return (voucher.suite, voucher.payer, voucher.epoch, voucher.n, voucher.payee, voucher.k, voucher.amount) == (
+        request.suite,
         request.payer,
         request.epoch,
         request.n,

@@ -72,8 +72,8 @@ def pay(
         raise PurseRefusal(Refused.WRONG_STATE, "the purse is not active")
     if request.payer != purse_id or request.epoch != state.epoch:
         raise PurseRefusal(Refused.WRONG_PURSE, "the Request names another purse or epoch")
-    if request.suite < policy.least_suite:
-        raise PurseRefusal(Refused.SUITE, "the policy asks for a stronger suite")
+    if request.suite < policy.least_suite or request.suite is not policy.suite:  # a purse signs in its operator's suite
+        raise PurseRefusal(Refused.SUITE, "the policy asks for another suite")
     if request.n != state.next_n:
         raise PurseRefusal(Refused.STALE, f"counter {request.n} is not the next one ({state.next_n})")
     slot = state.free_slot()

@@ -58,7 +58,7 @@ def test_a_record_round_trip(record: CardRecord) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "value"), [(0, 0), (0, 2), (1, 5), (3, 2), (4, 3), (9, 255)], ids=["v0", "v2", "life", "key", "bank", "last"]
+    ("at", "value"), [(0, 0), (0, 2), (1, 5), (3, 3), (4, 3), (9, 255)], ids=["v0", "v2", "life", "key", "bank", "last"]
 )
 def test_what_no_card_has_written(at: int, value: int) -> None:
     raw = bytearray(CardRecord().to_bytes())
