@@ -138,6 +138,12 @@ class Journal:
             raise NotLoadedError("no sequence number before load in this power session")
         return self._sequence
 
+    def peek(self, position: int) -> Record | None:
+        """The record that a position holds now, as `Flash.peek` reads: for pictures, never for a card."""
+        first = self._layout.first_cell(position)
+        cells = range(first, first + self._layout.record_cells)
+        return self._sealed(position, b"".join(self._flash.peek(cell) for cell in cells))
+
     def _settled(self, sequence: int) -> None:
         self._session, self._sequence = self._flash.session, sequence
 
@@ -162,6 +168,10 @@ class Journal:
         """The record there, if its seal fits. One reading of each cell: what is checked is what is returned."""
         size = self._layout.cell_size
         raw = self._flash.read(self._layout.first_cell(position) * size, self._layout.record_cells * size)
+        return self._sealed(position, raw)
+
+    def _sealed(self, position: int, raw: bytes) -> Record | None:
+        size = self._layout.cell_size
         payload, seal = raw[: self._layout.payload_size], raw[self._layout.payload_cells * size :]
         if seal == self._blank():
             return None

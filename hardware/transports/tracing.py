@@ -32,7 +32,7 @@ def visible(command: bytes) -> tuple[bytes, int]:
     Hidden is everything after Lc when the instruction takes a PIN or a key, or when CLA says secure messaging;
     everything after the header when such a command cannot be parsed.
     """
-    if len(command) <= HEADER or not (command[1] in _SECRET_INS or _is_secured(command[0])):
+    if len(command) <= HEADER or not (command[1] in _SECRET_INS or is_secured(command[0])):
         return command, 0
     try:
         parsed = CommandApdu.from_bytes(command)
@@ -44,7 +44,7 @@ def visible(command: bytes) -> tuple[bytes, int]:
     return command[:shown], len(command) - shown
 
 
-def _is_secured(cla: int) -> bool:
+def is_secured(cla: int) -> bool:
     """Whether CLA indicates secure messaging (ISO/IEC 7816-4 clause 5.4.1; GlobalPlatform codes 8X to BX alike)."""
     return bool(cla & 0x20) if cla & 0x40 else bool(cla & 0x0C)
 
@@ -82,20 +82,20 @@ class TracingTransport:
     def transmit(self, command: bytes) -> bytes:
         self._number += 1
         shown, hidden = visible(command)
-        self._say(f"A>> {_spaced(shown)}{f' [{hidden} bytes hidden]' if hidden else ''}")
+        self._say(f"A>> {spaced(shown)}{f' [{hidden} bytes hidden]' if hidden else ''}")
         entry = {"event": "exchange", "n": self._number, "command": shown.hex().upper(), "hidden": hidden}
         started = self._clock_ns()
         try:
             answer = self._inner.transmit(command)
         except EcnyError as error:
             took_ms = self._since(started)
-            self._say(f"A<< ({_short(took_ms)} ms) no answer: {error.code}")
+            self._say(f"A<< ({short_ms(took_ms)} ms) no answer: {error.code}")
             self._write({**entry, "ms": took_ms, "error": error.code, "message": error.message})
             raise
         took_ms = self._since(started)
         sw = int.from_bytes(answer[-2:], "big")
         data = answer[:-2].hex().upper()
-        self._say(f"A<< {data}{' ' if data else ''}({_short(took_ms)} ms) {sw:04X} {describe(sw)}")
+        self._say(f"A<< {data}{' ' if data else ''}({short_ms(took_ms)} ms) {sw:04X} {describe(sw)}")
         self._write({**entry, "ms": took_ms, "response": answer.hex().upper(), "meaning": describe(sw)})
         return answer
 
@@ -126,7 +126,7 @@ class TracingTransport:
             self._record.flush()
 
 
-def _spaced(command: bytes) -> str:
+def spaced(command: bytes) -> str:
     """Header, length and the rest apart: 00A40400 07 F045434E595701 00."""
     header, rest = command[:HEADER], command[HEADER:]
     size = 3 if len(rest) >= 3 and not rest[0] else 1
@@ -137,5 +137,6 @@ def _spaced(command: bytes) -> str:
     return " ".join(part.hex().upper() for part in parts if part)
 
 
-def _short(ms: float) -> str:
+def short_ms(ms: float) -> str:
+    """Milliseconds for people: 0.3, 8.1, 12."""
     return f"{ms:.0f}" if ms >= 10 else f"{ms:.1f}"
