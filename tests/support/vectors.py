@@ -12,7 +12,7 @@ from wallet_core.keys import PublicKey
 
 FOLDER = ROOT / "tests" / "vectors"
 FILES = (
-    *("audit.json", "certificates.json", "chains.json", "frauds.json"),
+    *("apdus.json", "audit.json", "certificates.json", "chains.json", "frauds.json"),
     *("keys.json", "messages.json", "negative.json"),
 )
 

@@ -17,11 +17,13 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import apdus  # noqa: E402
 import chains  # noqa: E402
 import every  # noqa: E402
 import frauds  # noqa: E402
 import negative  # noqa: E402
 
+from hardware.transport_keys import TEST_BATCH_KEY  # noqa: E402
 from support import keys, samples  # noqa: E402
 from support.samples import Sample  # noqa: E402
 from wallet_core import cose  # noqa: E402
@@ -359,6 +361,7 @@ def all_files() -> dict[str, dict[str, Any]]:
         "audit.json": audit_vectors(),
         "frauds.json": {"origin": OURS, "vectors": frauds.good(), "refused": frauds.refused()},
         "chains.json": {"origin": OURS, "vectors": chains.vectors()},
+        "apdus.json": {"origin": OURS, "batch_key": TEST_BATCH_KEY.hex(), "vectors": apdus.vectors()},
         "negative.json": {"origin": OURS, "vectors": [*negative.vectors(), *every.vectors()]},
     }
 

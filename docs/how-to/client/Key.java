@@ -84,5 +84,4 @@ final class Key {
             return false; // no such point, or no such signature
         }
     }
-
 }
