@@ -5,7 +5,7 @@ import javacard.framework.Util;
 
 /**
  * The table of commands (docs/spec/apdu.md, *Commands*) and the checks that need nothing but it, in their order: CLA and INS,
- * P1-P2, length, the way it came (plain or through the secure channel), life cycle.
+ * the way it came (plain or through the secure channel), P1-P2, length, life cycle.
  */
 final class Commands {
     static final byte SELECT = 0;
@@ -38,6 +38,7 @@ final class Commands {
     static final byte INS_GET_RESPONSE = (byte) 0xC0;
     static final byte INS_INITIALIZE_UPDATE = 0x50;
     static final byte INS_EXTERNAL_AUTHENTICATE = (byte) 0x82;
+    static final byte INS_STORE_DATA = (byte) 0xE2;
     static final byte CLA_ISO = 0x00;
     static final byte CLA_PURSE = (byte) 0x80;
 
@@ -131,6 +132,23 @@ final class Commands {
         if (!right) {
             ISOException.throwIt(Words.WRONG_LENGTH);
         }
+    }
+
+    /**
+     * Whether a plain command is one of personalisation or life cycle, whatever its parameters: that is told before they are
+     * looked at. A new policy is not: it needs no channel once the purse is active.
+     */
+    static boolean wantsChannel(byte cla, byte ins, byte p1, byte p2) {
+        if (cla != CLA_PURSE || (ins == INS_STORE_DATA && p1 == Objects.POLICY && p2 == 0)) {
+            return false;
+        }
+        short code = Util.makeShort(cla, ins);
+        for (byte i = GENERATE_KEY_PAIR; i <= TERMINATE; i++) {
+            if (TABLE[(short) (i * COLUMNS + CLA_INS)] == code) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /**

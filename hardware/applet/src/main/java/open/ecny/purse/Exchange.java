@@ -134,7 +134,8 @@ final class Exchange {
     }
 
     private void send(APDU apdu, short expected) {
-        short part = counts[REST] < expected ? counts[REST] : expected;
+        boolean all = expected < 0 || counts[REST] < expected; // an Le of 32768 and above does not fit a short
+        short part = all ? counts[REST] : expected;
         apdu.setOutgoingLength(part);
         apdu.sendBytesLong(buffer, counts[REST_AT], part);
         counts[REST_AT] += part;

@@ -133,6 +133,9 @@ public final class PurseApplet extends Applet implements ExtendedLength {
         if ((cla & SECURE_MESSAGING) != 0) {
             return secured((byte) (cla & ~SECURE_MESSAGING), ins);
         }
+        if (Commands.wantsChannel(cla, ins, exchange.p1(), exchange.p2())) {
+            ISOException.throwIt(Words.SECURE_MESSAGING_MISSING);
+        }
         return execute(cla, ins, exchange.length(), false);
     }
 
