@@ -200,7 +200,8 @@ class Checkout:
             self._notify(phrases.not_charged(exc.message))
             return Outcome(Result.NOT_CHARGED, None, exc)  # nothing was asked, and no Request exists
         self._step("before-asked")
-        sale = self._journal.ask(order, lambda k: make_request(order, shown, till=self._identity.id, k=k))
+        suite = self._identity.suite
+        sale = self._journal.ask(order, lambda k: make_request(order, shown, till=self._identity.id, k=k, suite=suite))
         self._step("asked")
         return self._pay(card, sale, shown, payer, pins, asked_before=False, verified=verified)
 

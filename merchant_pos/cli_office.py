@@ -105,6 +105,7 @@ def _enrol(
             step=step,
             succeeds=predecessor.identity.id if predecessor is not None else None,
             before_enrolled=take_over,
+            suite=pinned.suite if pinned is not None else server.suite(),
         )
     return identity, came[0] if came else None
 

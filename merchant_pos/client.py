@@ -10,9 +10,11 @@ from typing import Any, Self
 import httpx
 
 from merchant_pos.ports import Expected
-from wallet_core.errors import ConfigurationError, ServerUnreachableError, SettlementError
+from wallet_core.certificates import Certificate
+from wallet_core.errors import CodecError, ConfigurationError, ServerUnreachableError, SettlementError
 from wallet_core.ids import HASH_SIZE
 from wallet_core.messages.revocation import MAX_LIST_SIZE
+from wallet_core.suites import Suite
 
 COSE = "application/cose"
 PROBLEM = "application/problem+json"
@@ -90,6 +92,15 @@ class HttpServer:
         if status != 200 or kind != COSE:
             raise _problem(status, kind, answer)
         return answer
+
+    def suite(self) -> Suite:
+        """The suite of the installation, that of its authority's certificate (`GET /v1/trust`)."""
+        found = self._object("GET", "/v1/trust").get("authority")
+        encoded = _octets([found], "authority")[0]
+        try:
+            return Certificate.from_bytes(encoded).suite
+        except CodecError as exc:
+            raise ServerUnreachableError(f"the server's authority is no certificate: {exc.message}") from exc
 
     def operators(self) -> tuple[bytes, ...]:
         """The operators' certificates that the server knows, not yet verified."""

@@ -88,10 +88,13 @@ def on_new_card(order: Order, shown: Shown) -> bool:
     return order.amount > shown.payee_threshold
 
 
-def make_request(order: Order, shown: Shown, *, till: bytes, k: int) -> Request:
-    """The till's Request number `k` to this card for its next counter (docs/spec/transfer.md, rule 2)."""
+def make_request(order: Order, shown: Shown, *, till: bytes, k: int, suite: Suite = Suite.ES256) -> Request:
+    """The till's Request number `k` to this card for its next counter (docs/spec/transfer.md, rule 2).
+
+    `suite`: that of the till's key and of its whole installation.
+    """
     return Request(
-        suite=Suite.ES256,
+        suite=suite,
         payer=shown.purse,
         epoch=shown.epoch,
         n=shown.next_n,
@@ -156,6 +159,8 @@ def hold_to_policy(amount: int, policy: Policy, payee_class: CertificateClass) -
 
     Raises PurseRefusal, before anything is asked. The other limits count what only the payer can count.
     """
+    if policy.suite < policy.least_suite:  # it is of the till's own suite, for it is signed by the till's operator
+        raise PurseRefusal(Refused.SUITE, "this card wants a later suite", next_step="Update the till.")
     if not policy.payee_classes >> payee_class & 1:
         raise PurseRefusal(Refused.PAYEE_CLASS, _MAY_NOT[payee_class])
     if amount > policy.transfer_limit:

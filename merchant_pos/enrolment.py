@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import CodecError, ConfigurationError, MismatchError, ServerUnreachableError
 from wallet_core.keys import SoftwareKey
 from wallet_core.messages import CertificationRequest, Signed
+from wallet_core.suites import Suite, profile
 
 _SECRET_SIZE = 48
 
@@ -36,16 +36,17 @@ def enrol(
     step: Callable[[str], None],
     succeeds: bytes | None = None,
     before_enrolled: Callable[[Identity], None] = lambda _: None,
+    suite: Suite = Suite.ES256,
 ) -> Identity:
     """Enrol the till in `directory`; a second call after a lost answer goes on with the same key.
 
     `succeeds`: id of the till whose vouchers this one will hand in; `before_enrolled` is given the new identity before
     it is written down, and may be given it again after a crash.
 
-    `pinned_authority`: the authority's certificate where the merchant has it from elsewhere; otherwise the one that
-    the server gives is believed this once. Raises ConfigurationError for a till that is enrolled already,
-    SettlementError for what the server refuses, VerificationError when its certificates do not hold; nothing is
-    stored then but the key.
+    `suite`: the server's, of which the till makes its key. `pinned_authority`: the authority's certificate where the
+    merchant has it from elsewhere; otherwise the one that the server gives is believed this once. Raises
+    ConfigurationError for a till that is enrolled already, SettlementError for what the server refuses,
+    VerificationError when its certificates do not hold; nothing is stored then but the key.
     """
     if is_enrolled(directory):
         raise ConfigurationError(
@@ -54,7 +55,7 @@ def enrol(
         )
     if not code:
         raise ConfigurationError("the enrolment code is empty")
-    key = _own_key(directory, entropy)
+    key = _own_key(directory, entropy, suite)
     step("key-saved")
     request = certification_request(key, code)
     answer = server.enrol(code, request) if succeeds is None else server.enrol(code, request, succeeds)
@@ -75,15 +76,18 @@ def certification_request(key: SoftwareKey, code: str) -> bytes:
         x=key.public.x,
         y=key.public.y,
         subject_class=CertificateClass.TILL,
-        challenge=hashlib.sha256(code.encode()).digest(),
+        challenge=profile(key.public.suite).digest(code.encode()),
     )
     return Signed.sign(message, key).to_bytes()
 
 
-def _own_key(directory: Path, entropy: Callable[[int], bytes]) -> SoftwareKey:
+def _own_key(directory: Path, entropy: Callable[[int], bytes], suite: Suite) -> SoftwareKey:
+    """The key of an earlier call that got no answer, unless the server is of another suite; or a new one."""
     if (directory / KEY_FILE).exists():
-        return load_key(directory)
-    key = SoftwareKey.from_secret(entropy(_SECRET_SIZE))
+        known = load_key(directory)
+        if known.public.suite is suite:
+            return known
+    key = SoftwareKey.from_secret(entropy(_SECRET_SIZE), suite)
     save_key(directory, key)
     return key
 

@@ -13,6 +13,7 @@ from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cli import read_bytes, write_file
 from wallet_core.errors import CodecError, ConfigurationError, MismatchError, VerificationError
 from wallet_core.keys import SoftwareKey
+from wallet_core.suites import Suite
 from wallet_core.trust import TrustStore
 
 KEY_FILE = "till.key"
@@ -39,6 +40,11 @@ class Identity:
     @property
     def id(self) -> bytes:
         return self.key.public.thumbprint
+
+    @property
+    def suite(self) -> Suite:
+        """Of the till's key, and so of everything that it signs and takes."""
+        return self.key.public.suite
 
     def trust(self) -> TrustStore:
         """A fresh trust store with the till's own operator, the only one whose cards are accepted here yet."""

@@ -22,7 +22,6 @@ from wallet_core.errors import (
 )
 from wallet_core.messages import DepositAnswer, DepositBatch, DepositStatus, Signed
 from wallet_core.messages.deposit import MAX_REFUSALS, MAX_VOUCHERS
-from wallet_core.suites import Suite
 
 DEFAULT_BATCH_SIZE = 500
 DEFAULT_ATTEMPTS = 5
@@ -115,7 +114,7 @@ class Sync:
     def _build(self, contents: Contents) -> tuple[bytes, bytes]:
         """The signed batch: vouchers, refusals, and the certificates by which the payers are known."""
         batch = DepositBatch(
-            suite=Suite.ES256,
+            suite=self._identity.suite,
             payee=self._identity.id,
             number=contents.number,
             previous=contents.previous,

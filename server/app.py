@@ -66,7 +66,7 @@ class Parts:
             if storage is not None
             else SqliteStorage(settings.database, busy_timeout_ms=settings.busy_timeout_ms)
         )
-        checks = verifier(settings.workers)
+        checks = verifier(settings.workers, keyring.suite)
         certificate = keyring.purse_certificate
         purse = OperatorPurse(keyring.purse, certificate, keyring.audit_key(certificate.subject))
         risk = settings.ready_to_lose

@@ -21,10 +21,11 @@ from server.risk.cli import COMMANDS, till_group
 from server.runner import crash_point, serve
 from server.settings import Settings, system_clock
 from server.storage.sqlite import SqliteStorage
-from wallet_core.cli import Context, common_options, read_bytes, write_file
+from wallet_core.cli import Context, common_options, read_bytes, suite_option, write_file
 from wallet_core.errors import ConfigurationError, ExitCode
 from wallet_core.ids import short
 from wallet_core.money import fen
+from wallet_core.suites import Suite
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -35,11 +36,12 @@ def server() -> None:
 
 
 @server.command("init")
+@suite_option
 @common_options
-def init_command(ctx: Context) -> None:
+def init_command(ctx: Context, suite: Suite | None) -> None:
     """Make the operator's keys and a request to the authority; what is there is kept."""
     directory = ctx.data / DIRECTORY
-    init_directory(directory, secrets.token_bytes)
+    init_directory(directory, secrets.token_bytes, suite)
     request, token = directory / OPERATOR_REQUEST, directory / ADMIN_TOKEN
     ctx.emit(
         {"request": str(request), "token_file": str(token)},

@@ -5,7 +5,6 @@ Every step can be repeated: what is there is kept, what is missing is made. Only
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from server import keyring as files
@@ -19,26 +18,29 @@ from wallet_core.cli import read_bytes, write_file
 from wallet_core.errors import ConfigurationError, MismatchError
 from wallet_core.keys import PublicKey, Signer, SoftwareKey
 from wallet_core.messages import CertificationRequest, Signed
-from wallet_core.suites import Suite
+from wallet_core.suites import Suite, profile
 from wallet_core.trust import TrustStore
 
 OPERATOR_CHALLENGE = b""
-"""A request to the authority goes by hand and answers no code: its challenge is SHA-256 of nothing."""
+"""A request to the authority goes by hand and answers no code: its challenge is the hash of nothing."""
 _SECRET_SIZE = 48
 _TOKEN_SIZE = 32
 
 
-def init(directory: Path, entropy: Entropy) -> bytes:
-    """Make the operator's key, master secret and token; returns the signed CertificationRequest, stored as well."""
-    key = _own_key(directory / files.OPERATOR_KEY, entropy)
+def init(directory: Path, entropy: Entropy, suite: Suite | None = None) -> bytes:
+    """Make the operator's key, master secret and token; returns the signed CertificationRequest, stored as well.
+
+    `suite`: of the whole installation (ES256 unless given); raises ConfigurationError when there is a key of another.
+    """
+    key = _own_key(directory / files.OPERATOR_KEY, entropy, suite)
     _own_secret(directory / files.MASTER_KEY, entropy, files.MASTER_SIZE)
     _own_secret(directory / files.ADMIN_TOKEN, entropy, _TOKEN_SIZE)
     message = CertificationRequest(
-        suite=Suite.ES256,
+        suite=key.public.suite,
         x=key.public.x,
         y=key.public.y,
         subject_class=CertificateClass.OPERATOR,
-        challenge=hashlib.sha256(OPERATOR_CHALLENGE).digest(),
+        challenge=profile(key.public.suite).digest(OPERATOR_CHALLENGE),
     )
     request = Signed.sign(message, key).to_bytes()
     write_file(directory / files.OPERATOR_REQUEST, request)
@@ -63,7 +65,7 @@ def install(directory: Path, certificate: Path, authority: Path, entropy: Entrop
     write_file(directory / files.AUTHORITY_CERTIFICATE, root.to_bytes())
     write_file(directory / files.OPERATOR_CERTIFICATE, own.to_bytes())
     _own_purse(directory, key, own, entropy)
-    signed = Signed.sign(policy(DEFAULT_PROFILE, own.subject), key)
+    signed = Signed.sign(policy(DEFAULT_PROFILE, own.subject, own.suite), key)
     write_file(directory / files.POLICY, signed.to_bytes())
     return load_keyring(directory)
 
@@ -108,7 +110,7 @@ def register_purse(storage: Storage, keyring: Keyring) -> None:
 
 def _own_purse(directory: Path, operator: SoftwareKey, own: Certificate, entropy: Entropy) -> None:
     """Key and certificate of the purse, in the epoch that it has, at first epoch 1."""
-    purse = _own_key(directory / files.PURSE_KEY, entropy)
+    purse = _own_key(directory / files.PURSE_KEY, entropy, own.suite)
     path = directory / files.PURSE_CERTIFICATE
     epoch = certificate_file(path).epoch if path.exists() else FIRST_EPOCH
     write_file(path, _purse_certificate(operator, own, purse.public, epoch).to_bytes())
@@ -127,10 +129,14 @@ def _purse_certificate(operator: Signer, own: Certificate, purse: PublicKey, epo
     ).signed_by(operator)
 
 
-def _own_key(path: Path, entropy: Entropy) -> SoftwareKey:
+def _own_key(path: Path, entropy: Entropy, suite: Suite | None) -> SoftwareKey:
     if not path.exists():
-        write_file(path, SoftwareKey.from_secret(entropy(_SECRET_SIZE)).to_pem(), secret=True)
-    return SoftwareKey.from_pem(read_bytes(path))
+        fresh = SoftwareKey.from_secret(entropy(_SECRET_SIZE), suite or Suite.ES256)
+        write_file(path, fresh.to_pem(), secret=True)
+    key = SoftwareKey.from_pem(read_bytes(path))
+    if suite not in (None, key.public.suite):
+        raise ConfigurationError(f"{path} is a key of suite {key.public.suite.name.lower()} already")
+    return key
 
 
 def _own_secret(path: Path, entropy: Entropy, size: int) -> None:

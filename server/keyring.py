@@ -18,6 +18,7 @@ from wallet_core.cli import read_bytes
 from wallet_core.errors import CodecError, ConfigurationError, VerificationError
 from wallet_core.keys import Signer, SoftwareKey
 from wallet_core.messages import Policy, Signed, parse
+from wallet_core.suites import Suite
 from wallet_core.trust import TrustStore
 
 OPERATOR_KEY, PURSE_KEY, MASTER_KEY, ADMIN_TOKEN = "operator.key", "purse.key", "master.key", "admin.token"
@@ -49,6 +50,11 @@ class Keyring:
         """A production authority makes a production server: it refuses test keys, wherever they turn up."""
         return not self.authority_certificate.test
 
+    @property
+    def suite(self) -> Suite:
+        """Of every key, certificate and message of this installation."""
+        return self.operator.public.suite
+
     def trust(self) -> TrustStore:
         """A trust store that knows this operator; raises a VerificationError when the certificates do not hold."""
         store = TrustStore(self.authority_certificate, production=self.production)
@@ -70,7 +76,9 @@ class Keyring:
         The same bytes every time: the operator signs deterministically. Raises ConfigurationError.
         """
         operator = self.operator_certificate.subject
-        made = {one: Signed.sign(policy(profile, operator), self.operator) for one, profile in PROFILES.items()}
+        made = {
+            one: Signed.sign(policy(profile, operator, self.suite), self.operator) for one, profile in PROFILES.items()
+        }
         made[CertificateClass.HARD_WALLET] = self.policy
         return made
 

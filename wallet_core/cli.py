@@ -24,6 +24,7 @@ from wallet_core.errors import ConfigurationError, EcnyError, ExitCode, PurseRef
 from wallet_core.fraud import Culprit, FraudProof, check, is_proof
 from wallet_core.inspection import open_message, verify
 from wallet_core.messages.deposit import MAX_BATCH_SIZE
+from wallet_core.suites import Suite, parse_suite
 from wallet_core.trust import TrustStore
 
 ENTRY_POINT_GROUP = "ecny.commands"
@@ -76,6 +77,16 @@ def common_options(command: F) -> F:
             sys.exit(exc.exit_code)
 
     return wrapper  # type: ignore[return-value]
+
+
+def suite_option(command: F) -> F:
+    """Give a command --suite and pass it as `suite: Suite | None`: None where it is not given."""
+    return click.option(
+        "--suite",
+        type=click.Choice([one.name.lower() for one in Suite]),
+        callback=lambda _, __, name: None if name is None else parse_suite(name),
+        help="Of the whole installation: es256 (default) or sm2. One that is there keeps its own.",
+    )(command)
 
 
 def report(error: EcnyError, *, as_json: bool) -> None:

@@ -41,7 +41,7 @@ class PublicKey:
     y: bytes
     suite: Suite = Suite.ES256
     _native: list[ec.EllipticCurvePublicKey] = field(default_factory=list, init=False, repr=False, compare=False)
-    _sm2: list[tuple[sm2.VerifyingKey, bytes]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _sm2: list[sm2.VerifyingKey] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.x) != COORDINATE_SIZE or len(self.y) != COORDINATE_SIZE:
@@ -85,7 +85,7 @@ class PublicKey:
     @property
     def identity(self) -> bytes:
         """What is hashed in front of every message that this key signs: Z of an SM2 key, nothing for ES256."""
-        return b"" if self.suite is Suite.ES256 else self._verifying()[1]
+        return b"" if self.suite is Suite.ES256 else sm2.identity(self.x, self.y)
 
     def verify_digest(self, signature: bytes, digest: bytes) -> None:
         """The same as `verify`, over a message whose `signed_digest` (32 bytes) is known already.
@@ -108,12 +108,9 @@ class PublicKey:
 
     def _check_sm2(self, signature: bytes, digest: bytes) -> None:
         r, s = _halves(signature, _SM2_ORDER_BYTES)
-        self._verifying()[0].verify(r, s, digest)
-
-    def _verifying(self) -> tuple[sm2.VerifyingKey, bytes]:
         if not self._sm2:
-            self._sm2.append((sm2.VerifyingKey(self.x, self.y), sm2.identity(self.x, self.y)))
-        return self._sm2[0]
+            self._sm2.append(sm2.VerifyingKey(self.x, self.y))
+        self._sm2[0].verify(r, s, digest)
 
 
 def _halves(signature: bytes, order: bytes) -> tuple[bytes, bytes]:

@@ -6,7 +6,6 @@ DATA/authority holds authority.key (owner only), authority.cert, what it certifi
 from __future__ import annotations
 
 import fcntl
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,19 @@ from pathlib import Path
 from server.settings import DAY, Clock, Entropy
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cli import read_bytes, write_file
-from wallet_core.errors import ConfigurationError, MismatchError, StorageError, UsageError, WrongClassError
+from wallet_core.errors import (
+    ConfigurationError,
+    MismatchError,
+    StorageError,
+    UnknownSuiteError,
+    UsageError,
+    WrongClassError,
+)
 from wallet_core.ids import COUNTER_MAX, check_id
 from wallet_core.keys import SoftwareKey
 from wallet_core.messages import CertificationRequest, Issuance, Signed, parse
 from wallet_core.money import MAX_MINOR_UNITS
-from wallet_core.suites import Suite
+from wallet_core.suites import Suite, profile
 
 KEY_FILE, CERTIFICATE_FILE = "authority.key", "authority.cert"
 CERTIFIED, ISSUED = "certified", "issued"
@@ -40,10 +46,15 @@ class Authority:
         self.certificate = Certificate.from_bytes(read_bytes(directory / CERTIFICATE_FILE))
 
     @classmethod
-    def create(cls, directory: Path, entropy: Entropy, clock: Clock) -> Authority:
-        """Make key and self-signed certificate, both marked as test; one that is there is kept."""
+    def create(cls, directory: Path, entropy: Entropy, clock: Clock, suite: Suite | None = None) -> Authority:
+        """Make key and self-signed certificate, both marked as test; one that is there is kept.
+
+        `suite`: of the authority and of everything below it (ES256 unless given); raises ConfigurationError when there
+        is an authority of another one.
+        """
         if not (directory / KEY_FILE).exists():
-            write_file(directory / KEY_FILE, SoftwareKey.from_secret(entropy(_SECRET_SIZE)).to_pem(), secret=True)
+            fresh = SoftwareKey.from_secret(entropy(_SECRET_SIZE), suite or Suite.ES256)
+            write_file(directory / KEY_FILE, fresh.to_pem(), secret=True)
         if not (directory / CERTIFICATE_FILE).exists():
             key = SoftwareKey.from_pem(read_bytes(directory / KEY_FILE))
             now = clock()
@@ -56,18 +67,24 @@ class Authority:
                 test=True,
             ).signed_by(key)
             write_file(directory / CERTIFICATE_FILE, root.to_bytes())
-        return cls(directory)
+        made = cls(directory)
+        if suite not in (None, made.certificate.suite):
+            raise ConfigurationError(f"there is an authority of suite {made.certificate.suite.name.lower()} already")
+        return made
 
     def certify(self, raw: bytes, clock: Clock) -> Certificate:
         """An operator's certificate for its signed CertificationRequest; the same key again gets the stored one.
 
-        Raises CodecError, BadSignatureError, MismatchError, WrongClassError for any class but operator.
+        Raises CodecError, UnknownSuiteError for a key of another suite than the authority's own, BadSignatureError,
+        MismatchError, WrongClassError for any class but operator.
         """
         signed = parse(CertificationRequest, raw)
+        if signed.message.suite is not self.certificate.suite:
+            raise UnknownSuiteError(f"this authority is of suite {self.certificate.suite.name.lower()}")
         request = signed.verify(signed.message.key)
         if request.subject_class != CertificateClass.OPERATOR:
             raise WrongClassError("the authority certifies operators only")
-        if request.challenge != hashlib.sha256(b"").digest():
+        if request.challenge != profile(request.suite).digest(b""):
             raise MismatchError("the request answers a challenge that the authority has not made")
         path = self._directory / CERTIFIED / f"{request.key.thumbprint.hex()}.cert"
         with self._alone():
@@ -94,7 +111,11 @@ class Authority:
             if serial > COUNTER_MAX:
                 raise UsageError("this purse has had as many issuances as can be counted")
             message = Issuance(
-                suite=Suite.ES256, authority=self.certificate.subject, purse=purse, serial=serial, amount=amount
+                suite=self.certificate.suite,
+                authority=self.certificate.subject,
+                purse=purse,
+                serial=serial,
+                amount=amount,
             )
             signed = Signed.sign(message, self._key)
             write_file(self._directory / ISSUED / f"{purse.hex()}-{serial:010}.cose", signed.to_bytes())

@@ -9,9 +9,10 @@ import click
 
 from server.authority.authority import CERTIFICATE_FILE, Authority
 from server.settings import system_clock
-from wallet_core.cli import Context, common_options, read_bytes, write_file
+from wallet_core.cli import Context, common_options, read_bytes, suite_option, write_file
 from wallet_core.ids import parse_id, short
 from wallet_core.money import fen
+from wallet_core.suites import Suite
 
 DIRECTORY = "authority"
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -23,13 +24,15 @@ def authority() -> None:
 
 
 @authority.command()
+@suite_option
 @common_options
-def init(ctx: Context) -> None:
+def init(ctx: Context, suite: Suite | None) -> None:
     """Make the root key and its certificate; one that is there is kept."""
-    made = Authority.create(ctx.data / DIRECTORY, secrets.token_bytes, system_clock)
+    made = Authority.create(ctx.data / DIRECTORY, secrets.token_bytes, system_clock, suite)
     path = ctx.data / DIRECTORY / CERTIFICATE_FILE
     ctx.emit(
-        {"authority": made.certificate.subject.hex(), "certificate": str(path), "test": made.certificate.test},
+        {"authority": made.certificate.subject.hex(), "certificate": str(path), "test": made.certificate.test}
+        | {"suite": made.certificate.suite.name.lower()},
         f"authority {short(made.certificate.subject)} (test)\n  certificate  {path}",
     )
 

@@ -58,7 +58,7 @@ class CardEnrolment:
         serial or for another merchant.
         """
         subject_class = _class_of(request)
-        key = proven_key(request, subject_class, serial)
+        key = proven_key(request, subject_class, serial, self._keyring.suite)
         if merchant is not None and subject_class is not CertificateClass.MERCHANT_PURSE:
             raise WrongClassError("only a merchant's purse belongs to a merchant")
         card_id = key.thumbprint

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from server.keyring import Keyring
 from wallet_core.certificates import Certificate, CertificateClass
-from wallet_core.errors import ExpiredCertificateError, MismatchError, WrongClassError
+from wallet_core.errors import ExpiredCertificateError, MismatchError, UnknownSuiteError, WrongClassError
 from wallet_core.keys import PublicKey
 from wallet_core.messages import CertificationRequest, parse
+from wallet_core.suites import Suite, profile
 
 CLOCK_LEEWAY_S = 3_600  # a certificate is good a little before it is made: clocks of tills differ
 FIRST_EPOCH = 1
 
 
-def proven_key(raw: bytes, subject_class: CertificateClass, challenge: bytes) -> PublicKey:
-    """The key of a CertificationRequest that asks for `subject_class` and answers SHA-256 of `challenge`.
+def proven_key(raw: bytes, subject_class: CertificateClass, challenge: bytes, suite: Suite = Suite.ES256) -> PublicKey:
+    """The key of a CertificationRequest of `suite` that asks for `subject_class` and answers the hash of `challenge`.
 
-    Raises CodecError, BadSignatureError, WrongClassError, MismatchError.
+    Raises CodecError, UnknownSuiteError for another suite, BadSignatureError, WrongClassError, MismatchError.
     """
     signed = parse(CertificationRequest, raw)
+    if signed.message.suite is not suite:
+        raise UnknownSuiteError(f"this installation is of suite {suite.name.lower()}, and so are its keys")
     request = signed.verify(signed.message.key)
     if request.subject_class != subject_class:
         raise WrongClassError(f"only keys of class {subject_class.name} are certified here")
-    if request.challenge != hashlib.sha256(challenge).digest():
+    if request.challenge != profile(suite).digest(challenge):
         raise MismatchError("the proof of possession answers another challenge")
     return request.key
 

@@ -19,16 +19,19 @@ PROFILES: dict[CertificateClass, str] = {
 """The profile of each class of purse that is enrolled here."""
 
 
-def policy(profile: str, operator: bytes) -> Policy:
-    """The unsigned policy of `operator` for purses of this profile; raises ConfigurationError."""
+def policy(profile: str, operator: bytes, suite: Suite = Suite.ES256) -> Policy:
+    """The unsigned policy of `operator`, whose keys are of `suite`, for purses of this profile.
+
+    An operator's purses take nothing of a suite before its own. Raises ConfigurationError.
+    """
     data = _data(profile)
     try:
         return Policy(
-            suite=Suite.ES256,
+            suite=suite,
             operator=operator,
             version=data["version"],
             purse_class=CertificateClass[data["purse_class"]],
-            least_suite=Suite[data["least_suite"]],
+            least_suite=max(suite, Suite[data["least_suite"]]),
             mode=SpendMode[data["mode"]],
             balance_limit=data["balance_limit"],
             transfer_limit=data["transfer_limit"],

@@ -83,7 +83,7 @@ class TillEnrolment:
         merchant than `succeeds`), `not-found` (`succeeds`), `code-used` (by another key), `idempotency-mismatch` (this
         key is enrolled by another code, or in another till's place), `revoked`.
         """
-        key = proven_key(request, CertificateClass.TILL, code.encode())
+        key = proven_key(request, CertificateClass.TILL, code.encode(), self._keyring.suite)
         till_id, digest = key.thumbprint, self._keyring.code_digest(code)
         with self._storage.writing() as tx:
             known = tx.code(digest)

@@ -9,7 +9,6 @@ from wallet_core.audit import NONCE_SIZE, AuditData
 from wallet_core.certificates import Certificate
 from wallet_core.keys import Signer
 from wallet_core.messages import Receipt, Request, Signed, Voucher
-from wallet_core.suites import Suite
 
 POLICY_VERSION = 1  # of the operator's purse itself, which no signed policy limits
 
@@ -44,13 +43,13 @@ class OperatorPurse:
             amount=request.amount,
             request_hash=request.hash,
             policy_version=POLICY_VERSION,
-            audit=audit.seal(self._audit_key, nonce[:NONCE_SIZE]),
+            audit=audit.seal(self._audit_key, nonce[:NONCE_SIZE], request.suite),
         )
 
     def request(self, payer: bytes, epoch: int, n: int, k: int, amount: int, order_hash: bytes) -> Request:
         """What an unload asks of a purse, under this purse's counter `k`."""
         return Request(
-            suite=Suite.ES256,
+            suite=self._signer.public.suite,
             payer=payer,
             epoch=epoch,
             n=n,

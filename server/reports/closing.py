@@ -13,7 +13,6 @@ from server.storage.records_risk import PurseStatus
 from wallet_core.ids import short
 from wallet_core.keys import Signer
 from wallet_core.messages import Closing, Signed, Voucher, parse
-from wallet_core.suites import Suite
 
 _log = structlog.get_logger()
 
@@ -47,7 +46,7 @@ class ClosingService:
             if _is_settled(tx, till.number, request_hash):
                 raise Problem("settled", "A voucher of this Request is credited.", next_step="Refund the sale instead.")
             message = Closing(
-                suite=Suite.ES256,
+                suite=self._signer.public.suite,
                 operator=self._signer.public.thumbprint,
                 payee=till_id,
                 request_hash=request_hash,

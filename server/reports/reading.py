@@ -13,7 +13,6 @@ from enum import StrEnum
 from server.settlement.payers import Payer, PayerDirectory
 from wallet_core.errors import BadSignatureError, CodecError, OutOfRangeError, WrongTypeError
 from wallet_core.ids import COUNTER_MAX
-from wallet_core.keys import PublicKey
 from wallet_core.messages import Receipt, Refusal, Report, Signed, Voucher, parse
 
 
@@ -74,7 +73,7 @@ class EvidenceReader:
                 "no certificate of this purse and epoch leads to the authority",
                 next_step="Send the purse's certificate along.",
             )
-        signed.verify(_key(signer))
+        signed.verify(signer.public)
         for line in report.slot_lines:
             if not 1 <= line.n <= COUNTER_MAX or not 1 <= line.state <= 3:
                 raise OutOfRangeError("a slot of the report is none that a purse can have")
@@ -131,12 +130,7 @@ def _fault(signed: Message, signer: Payer | None) -> EvidenceStatus | None:
     if not signer.is_purse or (isinstance(message, Voucher) and message.epoch != signer.epoch):
         return EvidenceStatus.NOT_A_PURSE
     try:
-        signed.verify(_key(signer))
+        signed.verify(signer.public)
     except BadSignatureError:
         return EvidenceStatus.BAD_SIGNATURE
     return None
-
-
-def _key(payer: Payer) -> PublicKey:
-    half = len(payer.key) // 2
-    return PublicKey(payer.key[:half], payer.key[half:])

@@ -22,7 +22,6 @@ from wallet_core.keys import Signer
 from wallet_core.messages import ReversalOrder, Signed, Voucher, parse
 from wallet_core.messages.ending import Outcome, SlotLine
 from wallet_core.purse.state import SlotState
-from wallet_core.suites import Suite
 
 _PENDING_ONLY = 1 << SlotState.PENDING
 _PAID = (VoucherState.SETTLED, VoucherState.UNLOADED)
@@ -133,7 +132,7 @@ class SlotDesk:
 
     def _give(self, line: SlotLine, reason: OrderReason) -> bytes:
         message = ReversalOrder(
-            suite=Suite.ES256,
+            suite=self._signer.public.suite,
             payer=self._purse.id,
             epoch=self._report.epoch,
             n=line.n,

@@ -82,7 +82,7 @@ def newest_totals(tx: Reader, purse: PurseRecord, audit_key: bytes) -> Totals:
         paid += voucher.amount
         refused += voucher.amount if is_refused else 0
         try:
-            audit = AuditData.open(audit_key, voucher.audit, voucher.n)
+            audit = AuditData.open(audit_key, voucher.audit, voucher.n, voucher.suite)
         except MismatchError:
             continue  # no honest card seals so; its amount counts all the same
         acked = audit.total_out - audit.exposure

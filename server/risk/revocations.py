@@ -10,7 +10,6 @@ from server.storage.protocol import Storage
 from server.storage.records_risk import PurseStatus
 from wallet_core.keys import Signer
 from wallet_core.messages import RevocationList, RevocationReason, Signed
-from wallet_core.suites import Suite
 
 
 class Revocations:
@@ -27,7 +26,7 @@ class Revocations:
             standings = tx.standings()
         last = standings[-1] if standings else None
         message = RevocationList(
-            suite=Suite.ES256,
+            suite=self._signer.public.suite,
             operator=self._signer.public.thumbprint,
             serial=last.change + 1 if last else 1,
             at=last.at if last else self._since,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from server.storage.protocol import Storage
 from wallet_core.certificates import Certificate
 from wallet_core.errors import CodecError, VerificationError
+from wallet_core.keys import PublicKey
+from wallet_core.suites import Suite
 from wallet_core.trust import TrustStore
 
 MAX_REMEMBERED = 200_000
@@ -16,13 +18,23 @@ MAX_REMEMBERED = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """`number`, `card_account`: the storage's; `key`: x ‖ y, 64 bytes; a payer that is no purse has number 0."""
+    """`number`, `card_account`: the storage's; `key`: x ‖ y, 64 bytes; a payer that is no purse has number 0.
+
+    `identity`: what its key hashes in front of every message, Z of an SM2 key.
+    """
 
     number: int
     key: bytes
     epoch: int
     is_purse: bool
     card_account: int
+    suite: Suite = Suite.ES256
+    identity: bytes = b""
+
+    @property
+    def public(self) -> PublicKey:
+        half = len(self.key) // 2
+        return PublicKey(self.key[:half], self.key[half:], self.suite)
 
 
 class PayerDirectory:
@@ -93,4 +105,6 @@ def _payer(certificate: Certificate, number: int, card_account: int) -> Payer:
         epoch=certificate.epoch,
         is_purse=certificate.subject_class.is_purse,
         card_account=card_account,
+        suite=certificate.suite,
+        identity=certificate.key.identity,
     )

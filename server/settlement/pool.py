@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 import server
 from server.settlement.signatures import PIECE_SIZE, InlineVerifier, Pending
 from server.settlement.worker import frame, read_frame
+from wallet_core.suites import Suite
 
 MIN_CHUNK, MAX_CHUNK = 16, 128  # signatures; small enough to share out evenly, large enough to hide the pipe
 INLINE_BELOW = 16  # signatures; not worth a process
@@ -44,12 +45,12 @@ class _Ticket:
 class _Worker:
     """A child process, its queue of tickets and the thread that reads its answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, suite: Suite) -> None:
         environment = dict(os.environ)
         root = str(Path(server.__file__).parents[1])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "server.settlement.worker"],
+            [sys.executable, "-m", "server.settlement.worker", suite.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -133,12 +134,13 @@ class _Shared:
 class ProcessVerifier:
     """`workers` processes (at least 1); close it, or the workers end with this process."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, suite: Suite = Suite.ES256) -> None:
+        self._suite = suite
         self._count = max(1, workers)
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()
         self._closed = False
-        self._inline = InlineVerifier()
+        self._inline = InlineVerifier(suite)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -178,7 +180,7 @@ class ProcessVerifier:
             self._workers.remove(dead)
         with suppress(OSError):  # no process to be had: fewer workers, or none
             while len(self._workers) < self._count:
-                self._workers.append(_Worker())
+                self._workers.append(_Worker(self._suite))
 
     def close(self) -> None:
         with self._lock:
@@ -187,6 +189,6 @@ class ProcessVerifier:
                 self._workers.pop().close()
 
 
-def verifier(workers: int) -> InlineVerifier | ProcessVerifier:
-    """`workers` = 0 checks in the calling thread."""
-    return ProcessVerifier(workers) if workers else InlineVerifier()
+def verifier(workers: int, suite: Suite = Suite.ES256) -> InlineVerifier | ProcessVerifier:
+    """Of signatures of `suite`; `workers` = 0 checks in the calling thread."""
+    return ProcessVerifier(workers, suite) if workers else InlineVerifier(suite)

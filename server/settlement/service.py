@@ -17,15 +17,17 @@ from server.settlement.payers import PayerDirectory
 from server.settlement.signatures import Verifier, piece
 from server.settlement.triage import triage
 from server.settlement.verdicts import Deposit, Verdicts
-from server.settlement.voucher_reader import AT_SIGNATURE
+from server.settlement.voucher_reader import AT_SIGNATURE, signed_digest_of
 from server.storage.protocol import Reader, Storage, Writer
 from server.storage.records import BatchRecord, TillRecord, batch_key
 from wallet_core.certificates import Certificate
 from wallet_core.cose import Sign1
+from wallet_core.errors import BadSignatureError
 from wallet_core.ids import short
-from wallet_core.keys import Signer
+from wallet_core.keys import PublicKey, Signer
 from wallet_core.messages import DepositBatch, Signed, parse
 from wallet_core.messages.deposit import MAX_BATCH_SIZE
+from wallet_core.suites import Suite
 from wallet_core.trust import TrustStore
 
 _log = structlog.get_logger()
@@ -50,6 +52,7 @@ class SettlementService:
         self._storage = storage
         self._signer = signer
         self._operator_id = signer.public.thumbprint
+        self._suite = signer.public.suite
         self._verifier = verifier
         self._checkpoint = checkpoint
         self._payers = PayerDirectory(storage, trust)
@@ -67,7 +70,7 @@ class SettlementService:
             till = tx.till(batch.payee)
             if till is None:
                 raise Problem("not-authorised", "No till with this id is enrolled.", next_step="Enrol the till.")
-            Certificate.from_bytes(till.certificate).key.verify_digest(signed.signature, batch_hash)
+            _check_till(Certificate.from_bytes(till.certificate).key, signed, raw, batch_hash)
             stored = _answered(tx, till, batch, batch_hash)
         if stored is not None:
             return stored
@@ -86,14 +89,21 @@ class SettlementService:
             batch.payee,
             lambda wanted: self._payers.resolve(wanted, batch.certificates, now=now),
             frozenset(one.id for one in till.predecessors),
+            self._suite,
         )
-        pieces = [
-            piece(payer.key, voucher_hash, values[AT_SIGNATURE])
-            for _, payer, values, voucher_hash in sorted_out.candidates
-        ]
+        if self._suite is Suite.ES256:  # its signatures cover H(Voucher), which is known already
+            pieces = [
+                piece(payer.key, voucher_hash, values[AT_SIGNATURE])
+                for _, payer, values, voucher_hash in sorted_out.candidates
+            ]
+        else:
+            pieces = [
+                piece(payer.key, signed_digest_of(batch.vouchers[place], payer.identity), values[AT_SIGNATURE])
+                for place, payer, values, _ in sorted_out.candidates
+            ]
         for refusal in sorted_out.refusals:  # a predecessor's Refusal counts only under the predecessor's own key
             key = Certificate.from_bytes(till.payee(refusal.payee) or till.certificate).key
-            pieces.append(piece(key.x + key.y, refusal.hash, refusal.signature))
+            pieces.append(piece(key.x + key.y, key.signed_digest(refusal.signed_bytes), refusal.signature))
         good = self._verifier.submit(pieces).result()
         count = len(sorted_out.candidates)
         return Deposit(raw, batch_hash, batch, till, sorted_out, good[:count], good[count:])
@@ -134,6 +144,16 @@ class SettlementService:
         books.deposit(tx, deposit.hash, verdicts.cards, deposit.till.wallet, now=now, loss=verdicts.loss)
         tx.add_batch(deposit.key, BatchRecord(deposit.hash, deposit.raw, answer), now=now)
         self._checkpoint("deposit.written")
+
+
+def _check_till(key: PublicKey, signed: Signed[DepositBatch], raw: bytes, batch_hash: bytes) -> None:
+    """The batch is the till's and of its suite; raises BadSignatureError. Of a long batch ES256 needs the hash only."""
+    if key.suite is not signed.message.suite:
+        raise BadSignatureError("the batch is of another suite than this till's key")
+    if key.suite is Suite.ES256:
+        key.verify_digest(signed.signature, batch_hash)
+    else:
+        key.verify(signed.signature, Sign1.from_bytes(raw, max_size=MAX_BATCH_SIZE).signed_bytes)
 
 
 def _answered(tx: Reader, till: TillRecord, batch: DepositBatch, batch_hash: bytes) -> bytes | None:

@@ -1,4 +1,7 @@
-"""Checking many signatures: each is a piece of 160 bytes (key x ‖ y, digest, signature), the answer one byte each."""
+"""Checking many signatures: each is a piece of 160 bytes (key x ‖ y, digest, signature), the answer one byte each.
+
+A verifier is for one suite, that of its installation.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Final, Protocol
 
 from wallet_core.errors import BadSignatureError
 from wallet_core.keys import PublicKey
+from wallet_core.suites import Suite
 
 KEY_SIZE: Final = 64
 DIGEST_SIZE: Final = 32
@@ -32,14 +36,15 @@ class Verifier(Protocol):
 
 
 def piece(key: bytes, digest: bytes, signature: bytes) -> bytes:
-    """`key`: x ‖ y; `digest`: H(message); `signature`: r ‖ s."""
+    """`key`: x ‖ y; `digest`: what the signature covers (`PublicKey.signed_digest`); `signature`: r ‖ s."""
     return key + digest + signature
 
 
 class Checker:
     """Checks pieces one after the other and remembers parsed keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, suite: Suite = Suite.ES256) -> None:
+        self._suite = suite
         self._keys: dict[bytes, PublicKey] = {}
 
     def check(self, data: bytes) -> bytes:
@@ -60,7 +65,7 @@ class Checker:
         if key is None:
             if len(self._keys) >= MAX_KEYS:
                 self._keys = {}
-            key = self._keys[encoded] = PublicKey(encoded[: KEY_SIZE // 2], encoded[KEY_SIZE // 2 :])
+            key = self._keys[encoded] = PublicKey(encoded[: KEY_SIZE // 2], encoded[KEY_SIZE // 2 :], self._suite)
         return key
 
 
@@ -75,8 +80,8 @@ class _Done:
 class InlineVerifier:
     """Checks in the calling thread: for small batches, for tests, and when no worker is to be had."""
 
-    def __init__(self) -> None:
-        self._checker = Checker()
+    def __init__(self, suite: Suite = Suite.ES256) -> None:
+        self._checker = Checker(suite)
 
     def submit(self, pieces: Sequence[bytes]) -> Pending:
         return _Done(self._checker.check(b"".join(pieces)))

@@ -12,6 +12,7 @@ from server.settlement.voucher_reader import (
     AT_EPOCH,
     AT_PAYEE,
     AT_PAYER,
+    AT_SUITE,
     Values,
     fault_of,
     hash_of,
@@ -19,6 +20,7 @@ from server.settlement.voucher_reader import (
 )
 from wallet_core.errors import BadSignatureError, CodecError
 from wallet_core.messages import DepositStatus, Refusal, RefusalStatus, parse
+from wallet_core.suites import Suite
 
 Resolve = Callable[[AbstractSet[bytes]], Mapping[bytes, Payer]]
 
@@ -34,7 +36,7 @@ class RefusalCandidate(NamedTuple):
     place: int
     payee: bytes
     request_hash: bytes
-    hash: bytes
+    signed_bytes: bytes
     signature: bytes
     raw: bytes
 
@@ -55,15 +57,19 @@ def triage(
     payee: bytes,
     resolve: Resolve,
     predecessors: AbstractSet[bytes] = frozenset(),
+    suite: Suite = Suite.ES256,
 ) -> Triage:
-    """Sort the items of a batch that `payee` has signed, which has taken the place of `predecessors`."""
-    statuses, candidates = _vouchers(vouchers, payee, predecessors, resolve)
-    refusal_statuses, refusal_candidates = _refusals(refusals, payee, predecessors)
+    """Sort the items of a batch that `payee` has signed, which has taken the place of `predecessors`.
+
+    `suite`: the installation's; an item of any other moves nothing, whoever has signed it.
+    """
+    statuses, candidates = _vouchers(vouchers, payee, predecessors, resolve, suite)
+    refusal_statuses, refusal_candidates = _refusals(refusals, payee, predecessors, suite)
     return Triage(tuple(statuses), tuple(candidates), tuple(refusal_statuses), tuple(refusal_candidates))
 
 
 def _vouchers(
-    items: Sequence[bytes], payee: bytes, predecessors: AbstractSet[bytes], resolve: Resolve
+    items: Sequence[bytes], payee: bytes, predecessors: AbstractSet[bytes], resolve: Resolve, suite: Suite
 ) -> tuple[list[DepositStatus], list[Candidate]]:
     statuses = [DepositStatus.SETTLED] * len(items)
     readable: list[tuple[int, Values]] = []
@@ -71,6 +77,8 @@ def _vouchers(
         values = read(item)
         if values is None:
             statuses[place] = fault_of(item)
+        elif values[AT_SUITE] != suite:
+            statuses[place] = DepositStatus.UNKNOWN_SUITE
         elif values[AT_PAYEE] != payee and values[AT_PAYEE] not in predecessors:
             statuses[place] = DepositStatus.WRONG_PAYEE
         else:
@@ -89,7 +97,7 @@ def _vouchers(
 
 
 def _refusals(
-    items: Sequence[bytes], payee: bytes, predecessors: AbstractSet[bytes]
+    items: Sequence[bytes], payee: bytes, predecessors: AbstractSet[bytes], suite: Suite
 ) -> tuple[list[RefusalStatus], list[RefusalCandidate]]:
     statuses = [RefusalStatus.RECORDED] * len(items)
     candidates: list[RefusalCandidate] = []
@@ -100,10 +108,10 @@ def _refusals(
             statuses[place] = RefusalStatus.MALFORMED
             continue
         refusal = signed.message
-        if refusal.payee != payee and refusal.payee not in predecessors:
-            statuses[place] = RefusalStatus.BAD_SIGNATURE  # not by the one who signed the batch
+        if refusal.suite is not suite or (refusal.payee != payee and refusal.payee not in predecessors):
+            statuses[place] = RefusalStatus.BAD_SIGNATURE  # not by the one who signed the batch, or not with its key
             continue
         candidates.append(
-            RefusalCandidate(place, refusal.payee, refusal.request_hash, signed.hash, signed.signature, item)
+            RefusalCandidate(place, refusal.payee, refusal.request_hash, refusal.signed_bytes, signed.signature, item)
         )
     return statuses, candidates

@@ -6,8 +6,9 @@ constants are equal* means *canonical*. What does not pass is given to the gener
 
 from __future__ import annotations
 
-import hashlib
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from wallet_core.cose import Sign1, bstr, sig_structure
@@ -19,39 +20,50 @@ from wallet_core.money import MAX_MINOR_UNITS
 from wallet_core.suites import Suite, profile
 
 _LAYOUT = Voucher.layout()
-_PROFILE = profile(Suite.ES256)
 _NUMBERS = {(Kind.UNSIGNED, 4): "I", (Kind.MONEY, 8): "Q", (Kind.SMALL, 1): "B"}
+_PLACE = {slot.name: 2 * at + 1 for at, slot in enumerate(_LAYOUT.slots)} | {"signature": 2 * len(_LAYOUT.slots) + 1}
 
 
-def _template() -> tuple[struct.Struct, tuple[bytes, ...], dict[str, int], int]:
-    """Unpacker, constants (every second value), where each field is among the values, where the payload begins."""
-    blank = bytes(_LAYOUT.size)
-    envelope = Sign1(_PROFILE.protected, blank, b"").to_bytes()
-    start = envelope.index(blank, len(_PROFILE.protected))
-    head, codes, constants, place = envelope[:start], ">", list[bytes](), dict[str, int]()
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A signed Voucher of one suite: unpacker, constants (every second value), where the payload is, what is hashed."""
+
+    suite: int
+    unpacker: struct.Struct
+    constants: tuple[bytes, ...]
+    start: int
+    end: int
+    hashed_before: bytes
+    digest: Callable[[bytes], bytes]
+
+
+def _form(suite: Suite) -> _Form:
+    known, blank = profile(suite), bytes(_LAYOUT.size)
+    envelope = Sign1(known.protected, blank, b"").to_bytes()
+    start = envelope.index(blank, len(known.protected))
+    head, codes, constants = envelope[:start], ">", list[bytes]()
     for slot in _LAYOUT.slots:
         constant, head = head + slot.before, b""
         kind = _NUMBERS.get((slot.spec.kind, slot.spec.size), f"{slot.spec.size}s")
         codes += f"{len(constant)}s{kind}"
-        place[slot.name] = 2 * len(constants) + 1
         constants.append(constant)
-    signature_head = bstr(bytes(_PROFILE.signature_size))[: -_PROFILE.signature_size]
-    codes += f"{len(signature_head)}s{_PROFILE.signature_size}s"
-    place["signature"] = 2 * len(constants) + 1
+    signature_head = bstr(bytes(known.signature_size))[: -known.signature_size]
+    codes += f"{len(signature_head)}s{known.signature_size}s"
     constants.append(signature_head)
-    return struct.Struct(codes), tuple(constants), place, start
+    hashed_before = sig_structure(known.protected, blank)[: -len(blank)]
+    return _Form(
+        int(suite), struct.Struct(codes), tuple(constants), start, start + len(blank), hashed_before, known.digest
+    )
 
 
-_UNPACKER, _CONSTANTS, _PLACE, _PAYLOAD_START = _template()
-_PAYLOAD_END = _PAYLOAD_START + _LAYOUT.size
-_HASHED_BEFORE = sig_structure(_PROFILE.protected, bytes(_LAYOUT.size))[: -_LAYOUT.size]
-_SUITE = int(Suite.ES256)
+_FORMS: Final = {form.unpacker.size: form for form in map(_form, Suite)}
 _AT_SUITE, _AT_N, _AT_AMOUNT = _PLACE["suite"], _PLACE["n"], _PLACE["amount"]
 
-SIZE: Final = _UNPACKER.size
-"""Bytes of a signed Voucher."""
+SIZE: Final = _form(Suite.ES256).unpacker.size
+"""Bytes of a signed Voucher of suite ES256."""
 
 # Where the fields are among the values of `read`.
+AT_SUITE: Final = _AT_SUITE
 AT_PAYER: Final = _PLACE["payer"]
 AT_EPOCH: Final = _PLACE["epoch"]
 AT_N: Final = _AT_N
@@ -69,12 +81,13 @@ def read(item: bytes) -> Values | None:
 
     Amount and counter are inside their limits (1 to 2**53 - 1 fen, 1 to 2**32 - 2); the signature is not looked at.
     """
-    if len(item) != SIZE:
+    form = _FORMS.get(len(item))
+    if form is None:
         return None
-    values = _UNPACKER.unpack(item)
+    values = form.unpacker.unpack(item)
     if (
-        values[::2] != _CONSTANTS
-        or values[_AT_SUITE] != _SUITE
+        values[::2] != form.constants
+        or values[_AT_SUITE] != form.suite
         or not 1 <= values[_AT_AMOUNT] <= MAX_MINOR_UNITS
         or not 1 <= values[_AT_N] <= COUNTER_MAX
     ):
@@ -84,7 +97,14 @@ def read(item: bytes) -> Values | None:
 
 def hash_of(item: bytes) -> bytes:
     """H(Voucher) of an item that `read` has accepted."""
-    return hashlib.sha256(_HASHED_BEFORE + item[_PAYLOAD_START:_PAYLOAD_END]).digest()
+    form = _FORMS[len(item)]
+    return form.digest(form.hashed_before + item[form.start : form.end])
+
+
+def signed_digest_of(item: bytes, identity: bytes) -> bytes:
+    """What the signature of an item that `read` has accepted covers: with `identity`, Z of an SM2 key, in front."""
+    form = _FORMS[len(item)]
+    return form.digest(identity + form.hashed_before + item[form.start : form.end])
 
 
 def fault_of(item: bytes) -> DepositStatus:

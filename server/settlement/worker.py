@@ -1,7 +1,8 @@
 """A process that checks signatures: frames in on standard input, verdicts out on standard output, ends with its input.
 
-Frame: length in bytes (4, big-endian), then pieces. Answer: length (4), then one byte for each piece. It holds no
-secret and no state but parsed public keys, and it ends by itself when the server that started it is gone.
+Its one argument is the suite. Frame: length in bytes (4, big-endian), then pieces. Answer: length (4), then one byte
+for each piece. It holds no secret and no state but parsed public keys, and it ends by itself when the server that
+started it is gone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from typing import BinaryIO
 
 from server.settlement.signatures import Checker
+from wallet_core.suites import Suite, parse_suite
 
 HEAD_SIZE = 4
 
@@ -30,9 +32,9 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     return data if len(data) == size else None
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def serve(source: BinaryIO, sink: BinaryIO, suite: Suite = Suite.ES256) -> None:
     """Answer frames until the source ends."""
-    checker = Checker()
+    checker = Checker(suite)
     while (data := read_frame(source)) is not None:
         sink.write(frame(checker.check(data)))
         sink.flush()
@@ -40,4 +42,4 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle; it closes our input
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer, sys.stdout.buffer, parse_suite(sys.argv[1]))
