@@ -8,16 +8,19 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from bench import run
+from bench import relay, run
 from bench.neighbours import Usage, usage
+from bench.relays import DelayingTransport, TcpRelay
 from bench.report import BOUNDS, missed, table
 from bench.rounds import NoisyError, Ratios, interleave
 from bench.settling import Round
 from bench.sizes import TINY, Rounds
+from bench.taps import SCENES, play
 from bench.vouchers import Batch, Till
 from wallet_core.errors import BadSignatureError
 from wallet_core.keys import SoftwareKey
@@ -188,8 +191,8 @@ def test_a_tiny_settlement(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_modelled_taps(tmp_path: Path) -> None:
-    report = run.run(["tap_modelled"], TINY, tmp_path)
+def test_modelled_and_relayed_taps(tmp_path: Path) -> None:
+    report = run.run(["tap_modelled", "relay"], TINY, tmp_path)
     figures = report["tap_modelled"]
     assert list(figures["scenes"]) == ["known_card", "unknown_card", "unknown_policy", "verified_payee"]
     assert [scene["exchanges"] for scene in figures["scenes"].values()] == [3, 4, 5, 4]
@@ -198,7 +201,13 @@ def test_modelled_taps(tmp_path: Path) -> None:
     assert figures["floor_ms"] < figures["typical_ms"] < figures["worst_ms"]
     assert not missed(report, required=True)
     assert not missed(report, required=False)
-    assert "unknown_policy" in table(report)
+    relayed = report["relay"]
+    assert set(relayed["ways"]) >= {"direct", "relay 5 ms", "TCP relay 0 ms"}
+    assert relayed["ways"]["relay 10 ms"]["median_ms"] >= 10
+    assert relayed["ways"]["relay 10 ms"]["missed"]["trials"] == relayed["taps"] == TINY.relay_taps
+    shown = table(report)
+    assert "unknown_policy" in shown
+    assert "false alarms" in shown
 
 
 @pytest.mark.pcsc
@@ -211,3 +220,40 @@ def test_a_few_exchanges_through_pcscd(tmp_path: Path) -> None:
     assert report["tap_overhead"]["exchanges"] == 4
     assert report["tap_overhead"]["raw_ms"] > 0
     assert "PC/SC" in table(report)
+
+
+def test_a_relay_waits_half_the_delay_each_way() -> None:
+    waited: list[float] = []
+    card = relay.fresh_card()
+    far = DelayingTransport(card, 10, 0, Random(1), waited.append)
+    _, (select, *_) = play(SCENES["known_card"])
+    assert far.transmit(select)[-2:] == b"\x90\x00"
+    assert waited == [0.005, 0.005]
+    jittery = DelayingTransport(card, 10, 4, Random(1), waited.append)
+    for _ in range(200):
+        jittery.transmit(select)
+    assert sum(waited[2:]) / 200 == pytest.approx(0.014, abs=0.001)
+    assert min(waited[2:]) >= 0.005
+
+
+def test_what_comes_through_tcp_is_what_the_card_says() -> None:
+    _, commands = play(SCENES["known_card"])
+    direct, far = relay.fresh_card(), relay.fresh_card()
+    with TcpRelay(far) as over:
+        reader = over.reader()
+        try:
+            assert reader.atr == direct.atr
+            reader.reset()
+            direct.reset()
+            assert [len(reader.transmit(one)) for one in commands] == [len(direct.transmit(one)) for one in commands]
+        finally:
+            reader.close()
+
+
+def test_the_bound_comes_from_one_half_and_is_judged_on_the_other() -> None:
+    times = {"direct": [1.0, 9.0] * 50, "relay": [0.5] * 25 + [2.0] * 75}
+    figures = relay.judged(times)
+    assert figures["bound_ms"] == 1.0
+    assert figures["false_alarms"]["rate"] == 1.0
+    assert figures["ways"]["relay"]["missed"]["rate"] == 0.25
+    assert figures["ways"]["direct"]["missed"] is None

@@ -10,15 +10,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import tap_picture, tap_tables
+from bench import relay_tables, tap_picture, tap_tables
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 PAGES: Final = (
     DOCS / "benchmarks.md",
     DOCS / "explanation" / "how-long-a-tap-takes.md",
+    DOCS / "explanation" / "relay.md",
 )
-TABLES: Final[Mapping[str, Callable[[], str]]] = {**tap_tables.TABLES}
-PICTURES: Final[Mapping[Path, Callable[[], str]]] = {DOCS / "pictures" / "tap-time.svg": tap_picture.picture}
+TABLES: Final[Mapping[str, Callable[[], str]]] = {**tap_tables.TABLES, **relay_tables.TABLES}
+PICTURES: Final[Mapping[Path, Callable[[], str]]] = {
+    DOCS / "pictures" / "tap-time.svg": tap_picture.picture,
+    DOCS / "pictures" / "relay.svg": relay_tables.picture,
+}
 _MARKED = re.compile(r"(<!-- made by tests/bench/pages\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -102,6 +102,26 @@ def _apdu(figures: Figures) -> list[str]:
     ]
 
 
+def _relay(figures: Figures) -> list[str]:
+    alarms = figures["false_alarms"]
+    lines = [
+        f"{name:<18}{way['median_ms']:>9.3f} ms, p95 {way['p95_ms']:>8.3f}{_missed(way)}"
+        for name, way in figures["ways"].items()
+    ]
+    return [
+        *lines,
+        f"bound {figures['bound_ms']} ms (p99 of half the direct taps); false alarms {_interval(alarms)}",
+    ]
+
+
+def _missed(way: Figures) -> str:
+    return f", missed {_interval(way['missed'])}" if way["missed"] else ""
+
+
+def _interval(rate: Figures) -> str:
+    return f"{rate['rate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%} of {rate['trials']})"
+
+
 def _settle(figures: Figures) -> list[str]:
     batches = f"{figures['tills']} tills in batches of {figures['batch']:,}"
     return [
@@ -123,4 +143,5 @@ _SECTIONS: Final[dict[str, Callable[[Figures], list[str]]]] = {
     "apdu": _apdu,
     "tap_overhead": _overhead,
     "tap_modelled": _modelled,
+    "relay": _relay,
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench import exchanges, machine, settling, taps
+from bench import exchanges, machine, relay, settling, taps
 from bench.report import missed, table
 from bench.rounds import NoisyError
 from bench.sizes import FULL, QUICK, Sizes
@@ -31,6 +31,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "tap_modelled": lambda _sizes, _directory: taps.tap_modelled(),
     "tap_overhead": lambda sizes, _directory: taps.tap_overhead(sizes),
     "apdu": lambda sizes, _directory: exchanges.apdu(sizes),
+    "relay": lambda sizes, _directory: relay.relay(sizes),
     "settle_inproc": settling.settle_inproc,
     "settle_http": settling.settle_http,
 }

@@ -32,6 +32,7 @@ class Sizes:
     tap: Rounds
     taps: int
     exchanges: int
+    relay_taps: int
 
     @property
     def round_vouchers(self) -> int:
@@ -43,6 +44,10 @@ _ANY = Rounds(count=1, least=1, spare=0, max_drift=10, max_elsewhere=1000)
 _FEW = Rounds(count=3, least=1, spare=4)
 _FULL = Rounds(count=5, least=3, spare=3)
 
-FULL = Sizes(settle=_FULL, tills=4, batches=5, vouchers=1000, cards=1000, tap=_FULL, taps=100, exchanges=1000)
-QUICK = Sizes(settle=_FEW, tills=4, batches=3, vouchers=2000, cards=2000, tap=_FEW, taps=40, exchanges=300)
-TINY = Sizes(settle=_ANY, tills=2, batches=2, vouchers=40, cards=16, tap=_ANY, taps=2, exchanges=10)
+FULL = Sizes(
+    settle=_FULL, tills=4, batches=5, vouchers=1000, cards=1000, tap=_FULL, taps=100, exchanges=1000, relay_taps=400
+)
+QUICK = Sizes(
+    settle=_FEW, tills=4, batches=3, vouchers=2000, cards=2000, tap=_FEW, taps=40, exchanges=300, relay_taps=150
+)
+TINY = Sizes(settle=_ANY, tills=2, batches=2, vouchers=40, cards=16, tap=_ANY, taps=2, exchanges=10, relay_taps=4)

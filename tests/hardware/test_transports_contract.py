@@ -1,4 +1,4 @@
-"""The contract of the transports over each of them: in process, traced, replayed, and through pcscd and vpcd."""
+"""The contract of the transports over each of them: in process, traced, timed, replayed, and through pcscd and vpcd."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from contracts.transport import CASES
 
 from hardware.transports.card_wait import ReaderWatch
+from hardware.transports.timing import TimingTransport
 from hardware.transports.tracing import TracingTransport
 from support.benches import InProcessBench, ReplayBench, pcsc_bench, pcsc_card, record_of
 from support.echo_card import InReader
@@ -30,6 +31,11 @@ def test_in_process(case: str) -> None:
 @every_case
 def test_traced(case: str) -> None:
     CASES[case](InProcessBench(TracingTransport))
+
+
+@every_case
+def test_timed(case: str) -> None:
+    CASES[case](InProcessBench(TimingTransport))
 
 
 @every_case

@@ -1,0 +1,93 @@
+"""`relay`: taps through a relay against taps without, measured here; how often a bound is wrong about either.
+
+The card answers as fast as this machine computes: the bench shows the method and the noise of a host, not a chip. The
+bound is the 99th percentile of one half of the direct taps; false alarms are counted on the other half, misses on each
+relay. Direct and relayed taps take turns, so that a busy machine is busy for all.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from random import Random
+from typing import Any, Final
+
+from bench.relay_model import Rate
+from bench.relays import DelayingTransport, TcpRelay, Wait
+from bench.sizes import Sizes
+from bench.taps import SCENES, play
+from bench.virtual_card import RenewedCard, loaded_card
+from hardware.instructions import Ins
+from hardware.transports.base import Transport
+from hardware.transports.in_process import InProcessTransport
+from hardware.transports.timing import TimingTransport
+
+DELAYS_MS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+TCP_DELAYS_MS: Final = (0.0, 2.0, 5.0)
+DIRECT: Final = "direct"
+_JITTER: Final = 0.25  # of the delay
+_PERCENTILE: Final = 0.99
+_WARM_UP: Final = 5  # taps of each way
+
+
+def relay(sizes: Sizes, wait: Wait = time.sleep) -> dict[str, Any]:
+    """For each way: median and 95th percentile of PAY's time, ms, and the rate at which the bound is wrong about it."""
+    _, commands = play(SCENES["known_card"])
+    rng = Random(1)
+    with ExitStack() as stack:
+        ways = {DIRECT: fresh_card()}
+        for delay in DELAYS_MS:
+            ways[f"relay {delay:g} ms"] = DelayingTransport(fresh_card(), delay, _JITTER * delay, rng, wait)
+        for delay in TCP_DELAYS_MS:
+            far = DelayingTransport(fresh_card(), delay, _JITTER * delay, rng, wait)
+            reader = stack.enter_context(TcpRelay(far)).reader()
+            stack.callback(reader.close)
+            ways[f"TCP relay {delay:g} ms"] = reader
+        times = _taps({name: TimingTransport(way) for name, way in ways.items()}, commands, sizes.relay_taps)
+    return judged(times)
+
+
+def judged(times: dict[str, list[float]]) -> dict[str, Any]:
+    """The bound from half of the direct taps, and what it says about all others."""
+    calibration, honest = times[DIRECT][::2], times[DIRECT][1::2]
+    bound = sorted(calibration)[int(_PERCENTILE * (len(calibration) - 1))]
+    return {
+        "taps": len(times[DIRECT]),
+        "bound_ms": round(bound, 4),
+        "false_alarms": _rate(Rate(sum(ms > bound for ms in honest), len(honest))),
+        "ways": {
+            name: {
+                "median_ms": round(statistics.median(found), 4),
+                "p95_ms": round(sorted(found)[int(0.95 * (len(found) - 1))], 4),
+                "missed": None if name == DIRECT else _rate(Rate(sum(ms <= bound for ms in found), len(found))),
+            }
+            for name, found in times.items()
+        },
+    }
+
+
+def fresh_card() -> Transport:
+    """A loaded card in process that is freshly loaded again at each power-up."""
+    return InProcessTransport(RenewedCard(loaded_card()))
+
+
+def _taps(ways: dict[str, TimingTransport], commands: Sequence[bytes], count: int) -> dict[str, list[float]]:
+    """`count` taps each way, in turn; ms of PAY's answer. Raises RuntimeError where a card does not answer."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(_WARM_UP + count):
+        for name, way in ways.items():
+            way.reset()
+            for command in commands:
+                answer = way.transmit(command)
+                if answer[-2:] != b"\x90\x00" and answer[-2] != 0x61:
+                    raise RuntimeError(f"{name}: the card answered {answer[-2:].hex()}")
+            if number >= _WARM_UP:
+                found[name] += [one.ms for one in way.exchanges if one.ins == Ins.PAY]
+    return found
+
+
+def _rate(rate: Rate) -> dict[str, float]:
+    low, high = rate.interval
+    return {"rate": round(rate.value, 4), "low": round(low, 4), "high": round(high, 4), "trials": rate.trials}
