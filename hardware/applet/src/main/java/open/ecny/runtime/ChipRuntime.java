@@ -29,6 +29,7 @@ final class ChipRuntime extends SimulatorRuntime {
     ChipRuntime(PersistentMemory memory, TransientMemoryOfChip volatileMemory) {
         super(volatileMemory);
         this.memory = memory;
+        ApduOfChip.widen(shortAPDU);
     }
 
     /** Calls the applet's install method with {@code parameters}, as a card manager does. */
@@ -95,6 +96,7 @@ final class ChipRuntime extends SimulatorRuntime {
                 choose();
             }
             resetAPDU(apdu, form, command);
+            ApduOfChip.correctLe(apdu, form, command);
             applet.process(apdu);
         } catch (ISOException answer) {
             status = answer.getReason();

@@ -21,6 +21,7 @@ import java.util.Map;
  * {"restore": "name"}              puts it back; the card loses its power
  * {"report": true}                 figures in bytes, and counts
  * {"hash": true}                   SHA-256 of persistent memory
+ * {"play": {"from": "name", "seed": "text", "commands": "hex hex"}}   a whole sequence from a snapshot ({@link Sequences})
  * </pre>
  *
  * <p>Each answer has {@code "ok": true}, or false and an {@code "error"}. Commands of the reader and of this line are
@@ -70,11 +71,7 @@ final class ControlLine {
                 snapshots.put(String.valueOf(value), chip.content());
                 break;
             case "restore":
-                byte[] content = snapshots.get(String.valueOf(value));
-                if (content == null) {
-                    throw new IllegalArgumentException("no snapshot " + value);
-                }
-                chip.load(content);
+                chip.load(snapshot(value));
                 break;
             case "report":
                 report(answer);
@@ -82,9 +79,25 @@ final class ControlLine {
             case "hash":
                 answer.put("hash", hex(sha256(chip.content())));
                 break;
+            case "play":
+                answer.put("answers", play((Map<?, ?>) value));
+                break;
             default:
                 throw new IllegalArgumentException("no request " + request);
         }
+    }
+
+    private byte[] snapshot(Object name) {
+        byte[] content = snapshots.get(String.valueOf(name));
+        if (content == null) {
+            throw new IllegalArgumentException("no snapshot " + name);
+        }
+        return content;
+    }
+
+    private String play(Map<?, ?> what) {
+        byte[] from = snapshot(what.get("from"));
+        return new Sequences(chip).play(from, String.valueOf(what.get("seed")), String.valueOf(what.get("commands")));
     }
 
     private void tear(Object value) {

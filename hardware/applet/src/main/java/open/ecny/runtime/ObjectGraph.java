@@ -161,7 +161,9 @@ final class ObjectGraph {
         if (volatileMemory.isTransient(node) != JCSystem.NOT_A_TRANSIENT_OBJECT) {
             return;
         }
-        if (node.getClass().isArray()) {
+        if (node instanceof byte[]) {
+            out.write((byte[]) node);
+        } else if (node.getClass().isArray()) {
             Class<?> element = node.getClass().getComponentType();
             for (int i = 0; i < Array.getLength(node); i++) {
                 writeValue(out, element, Array.get(node, i));

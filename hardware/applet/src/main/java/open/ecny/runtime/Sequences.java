@@ -27,6 +27,9 @@ final class Sequences {
         StringBuilder out = new StringBuilder();
         byte[] before = chip.content();
         for (String command : commands.split(" ")) {
+            if (command.isEmpty()) {
+                break; // no commands at all
+            }
             byte[] answer;
             try {
                 answer = chip.transmit(bytes(command));
