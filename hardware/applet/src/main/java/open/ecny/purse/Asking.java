@@ -18,23 +18,14 @@ final class Asking {
     private final Identity identity;
     private final Policy policy;
     private final Requests requests;
-    private final Hash hash;
     private final Ecdsa ecdsa;
     private final Chain chain;
 
-    Asking(
-            Memory memory,
-            Identity identity,
-            Policy policy,
-            Requests requests,
-            Hash hash,
-            Ecdsa ecdsa,
-            Chain chain) {
+    Asking(Memory memory, Identity identity, Policy policy, Requests requests, Ecdsa ecdsa, Chain chain) {
         this.memory = memory;
         this.identity = identity;
         this.policy = policy;
         this.requests = requests;
-        this.hash = hash;
         this.ecdsa = ecdsa;
         this.chain = chain;
     }
@@ -113,10 +104,8 @@ final class Asking {
             ISOException.throwIt(Words.PIN_BLOCKED);
         }
         write(buffer);
-        hash.message(buffer, (short) (Layout.ANSWER + Layout.WRAPPED), WRAPPED_REQUEST, memory.work, Memory.HASH);
         Entry to = memory.entries[entry];
         Util.arrayCopyNonAtomic(buffer, Layout.ANSWER, to.request, (short) 0, Layout.SIGNED_REQUEST);
-        Util.arrayCopyNonAtomic(memory.work, Memory.HASH, to.hash, (short) 0, Layout.HASH);
         Util.arrayFillNonAtomic(to.payerClass, (short) 0, (short) 1, payerClass);
         memory.setEntryState(entry, State.OPEN);
         Bytes.increment(memory.state.now, State.NEXT_K, Bytes.COUNTER);

@@ -24,6 +24,7 @@ final class Ecdsa {
     private final ECPublicKey peer =
             (ECPublicKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PUBLIC, KeyBuilder.LENGTH_EC_FP_256, false);
     private final byte[] point = JCSystem.makeTransientByteArray(Layout.POINT, JCSystem.CLEAR_ON_DESELECT);
+    private final boolean[] taken = JCSystem.makeTransientBooleanArray((short) 1, JCSystem.CLEAR_ON_DESELECT);
     private final byte[] der = JCSystem.makeTransientByteArray(DER, JCSystem.CLEAR_ON_DESELECT);
 
     Ecdsa(Identity identity) {
@@ -78,8 +79,16 @@ final class Ecdsa {
         }
     }
 
-    /** Puts the base point back, after the command; and at SELECT, for a verification may have been torn. */
+    /** After each command: puts the base point back, if somebody was verified. */
     void forget() {
+        if (taken[0]) {
+            taken[0] = false;
+            tidy();
+        }
+    }
+
+    /** At SELECT, for a verification may have been torn. */
+    void tidy() {
         peer.getW(point, (short) 0);
         if (Util.arrayCompare(point, (short) 0, Curve.G, (short) 0, Layout.POINT) != 0) {
             peer.setW(Curve.G, (short) 0, Layout.POINT);
@@ -93,6 +102,7 @@ final class Ecdsa {
 
     /** Takes the key out of a certificate; false where the chip sees at once that it is no point of the curve. */
     private boolean take(byte[] certificate, short at) {
+        taken[0] = true;
         point[0] = 0x04;
         Util.arrayCopyNonAtomic(certificate, (short) (at + Layout.CERTIFICATE_X), point, (short) 1, HALF);
         Util.arrayCopyNonAtomic(

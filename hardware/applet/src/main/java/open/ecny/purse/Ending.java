@@ -74,12 +74,8 @@ final class Ending {
                         Bytes.COUNTER) != 0) {
             ISOException.throwIt(Words.WRONG_PURSE);
         }
-        short slot = vouchers.ofVoucher(buffer, (short) (MESSAGE + Layout.ORDER_VOUCHER_HASH));
-        if (slot != Vouchers.NONE
-                && !vouchers.holds(
-                        slot, Layout.TRANSFER_N, buffer, (short) (MESSAGE + Layout.ORDER_N), Bytes.COUNTER)) {
-            slot = Vouchers.NONE;
-        }
+        short n = (short) (MESSAGE + Layout.ORDER_N);
+        short slot = vouchers.ofCounter(buffer, n, buffer, (short) (MESSAGE + Layout.ORDER_VOUCHER_HASH));
         if (slot != Vouchers.NONE && memory.slotState(slot) == State.REVERSED_SLOT) {
             return;
         }

@@ -1,7 +1,7 @@
 package open.ecny.purse;
 
 /**
- * Content of one entry of the table of Requests: the signed Request, H(Request), the class that its payer's certificate was
+ * Content of one entry of the table of Requests: the signed Request, the class that its payer's certificate was
  * verified to have, and once it is final the signed Receipt or Refusal. The states of entries are in the state record.
  */
 final class Entry {
@@ -11,7 +11,6 @@ final class Entry {
     static final byte UNVERIFIED = (byte) 0xFF;
 
     final byte[] request = new byte[Layout.SIGNED_REQUEST];
-    final byte[] hash = new byte[Layout.HASH];
     final byte[] payerClass = new byte[1];
     final byte[] answer = new byte[Layout.SIGNED_RECEIPT];
 }

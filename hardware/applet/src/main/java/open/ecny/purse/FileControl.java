@@ -44,7 +44,7 @@ final class FileControl {
         byte[] now = memory.state.now;
         Util.arrayCopyNonAtomic(FORM, (short) 0, to, (short) 0, (short) FORM.length);
         to[LIFECYCLE] = now[State.LIFECYCLE];
-        if (now[State.LIFECYCLE] != State.BLANK) {
+        if (now[State.LIFECYCLE] != State.BLANK && memory.state.hasKey()) { // it may be terminated without one
             Util.arrayCopyNonAtomic(identity.id(), (short) 0, to, PURSE_ID, Layout.ID);
         }
         Util.arrayCopyNonAtomic(now, State.EPOCH, to, EPOCH, Bytes.COUNTER);

@@ -1,6 +1,5 @@
 package open.ecny.purse;
 
-import javacard.framework.JCSystem;
 import javacard.framework.Util;
 import javacard.security.ECPrivateKey;
 import javacard.security.ECPublicKey;
@@ -17,7 +16,6 @@ final class Identity {
     private final KeyPair pair;
     private final byte[] point = new byte[Layout.POINT];
     private final byte[] id = new byte[Layout.ID];
-    private final byte[] none = JCSystem.makeTransientByteArray(Layout.ID, JCSystem.CLEAR_ON_DESELECT);
 
     Identity(State state, Hash hash) {
         this.state = state;
@@ -43,13 +41,13 @@ final class Identity {
         state.commit();
     }
 
-    /** 32 bytes; zeros before there is a key pair. */
+    /** 32 bytes; rubbish before there is a key pair. */
     byte[] id() {
-        return state.hasKey() ? id : none;
+        return id;
     }
 
     boolean is(byte[] other, short at) {
-        return Util.arrayCompare(id(), (short) 0, other, at, Layout.ID) == 0;
+        return Util.arrayCompare(id, (short) 0, other, at, Layout.ID) == 0;
     }
 
     /** The public point: 04, x, y; rubbish before there is a key pair. */

@@ -187,10 +187,8 @@ final class Paying {
         Bytes.increment(now, State.NEXT_N, Bytes.COUNTER);
         memory.setSlotState(slot, State.PENDING);
         write(buffer, request);
-        hash.message(buffer, (short) (Layout.ANSWER + Layout.WRAPPED), WRAPPED_VOUCHER, memory.work, Memory.HASH);
-        Slot to = memory.slots[slot];
-        Util.arrayCopyNonAtomic(buffer, Layout.ANSWER, to.voucher, (short) 0, Layout.SIGNED_VOUCHER);
-        Util.arrayCopyNonAtomic(memory.work, Memory.HASH, to.hash, (short) 0, Layout.HASH);
+        Util.arrayCopyNonAtomic(
+                buffer, Layout.ANSWER, memory.slots[slot].voucher, (short) 0, Layout.SIGNED_VOUCHER);
         memory.state.commit();
         memory.setPinVerified(false); // one PAY per verification (rule 13)
         return vouchers.answer(slot, buffer);

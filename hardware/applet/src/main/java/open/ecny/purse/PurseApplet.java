@@ -66,10 +66,10 @@ public final class PurseApplet extends Applet implements ExtendedLength {
         pin = new Pin(memory);
         dataObjects = new DataObjects(memory);
         Policy policy = new Policy(memory.objects);
-        Vouchers vouchers = new Vouchers(memory);
-        Requests requests = new Requests(memory);
+        Vouchers vouchers = new Vouchers(memory, hash);
+        Requests requests = new Requests(memory, hash);
         paying = new Paying(memory, identity, policy, vouchers, hash, ecdsa, chain, new Audit(memory, random));
-        asking = new Asking(memory, identity, policy, requests, hash, ecdsa, chain);
+        asking = new Asking(memory, identity, policy, requests, ecdsa, chain);
         collecting = new Collecting(memory, identity, requests, hash, ecdsa, chain);
         resending = new Resending(memory, vouchers, requests);
         ending = new Ending(memory, identity, vouchers, ecdsa, chain);
@@ -153,6 +153,7 @@ public final class PurseApplet extends Applet implements ExtendedLength {
             ISOException.throwIt(Words.NO_SUCH_APPLICATION);
         }
         channel.close();
+        ecdsa.tidy();
         selected[0] = true;
         return fileControl.write(exchange.buffer);
     }

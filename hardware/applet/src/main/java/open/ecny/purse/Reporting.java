@@ -54,11 +54,10 @@ final class Reporting {
     private void writeSlots(byte[] buffer) {
         short line = (short) (REPORT + Layout.REPORT_SLOTS);
         for (short i = vouchers.next(Vouchers.NONE); i != Vouchers.NONE; i = vouchers.next(i)) {
-            Slot slot = memory.slots[i];
             Util.arrayCopyNonAtomic(
-                    slot.voucher, Vouchers.place(Layout.TRANSFER_N), buffer, line, Bytes.COUNTER);
+                    memory.slots[i].voucher, Vouchers.place(Layout.TRANSFER_N), buffer, line, Bytes.COUNTER);
             buffer[(short) (line + LINE_STATE)] = memory.slotState(i);
-            Util.arrayCopyNonAtomic(slot.hash, (short) 0, buffer, (short) (line + LINE_HASH), Layout.HASH);
+            vouchers.hash(i, buffer, (short) (line + LINE_HASH));
             line += Layout.REPORT_LINE;
         }
     }
@@ -68,16 +67,16 @@ final class Reporting {
         short line = (short) (REPORT + Layout.REPORT_ENTRIES);
         for (short i = requests.next(Requests.NONE); i != Requests.NONE; i = requests.next(i)) {
             Entry entry = memory.entries[i];
-            boolean collected = memory.entryState(i) == State.COLLECTED;
+            short shown = (short) (line + LINE_HASH);
             Util.arrayCopyNonAtomic(
                     entry.request, Requests.place(Layout.TRANSFER_K), buffer, line, Bytes.COUNTER);
             buffer[(short) (line + LINE_STATE)] = memory.entryState(i);
-            Util.arrayCopyNonAtomic(
-                    collected ? entry.answer : entry.hash,
-                    collected ? Requests.place(Layout.ANSWER_HASH) : 0,
-                    buffer,
-                    (short) (line + LINE_HASH),
-                    Layout.HASH);
+            if (memory.entryState(i) == State.COLLECTED) {
+                Util.arrayCopyNonAtomic(
+                        entry.answer, Requests.place(Layout.ANSWER_HASH), buffer, shown, Layout.HASH);
+            } else {
+                requests.hash(i, buffer, shown);
+            }
             line += Layout.REPORT_LINE;
         }
     }

@@ -7,10 +7,14 @@ import javacard.framework.Util;
 final class Requests {
     static final short NONE = -1;
 
-    private final Memory memory;
+    private static final short WRAPPED = 2 + Layout.REQUEST;
 
-    Requests(Memory memory) {
+    private final Memory memory;
+    private final Hash hash;
+
+    Requests(Memory memory, Hash hash) {
         this.memory = memory;
+        this.hash = hash;
     }
 
     /** The first free entry. */
@@ -24,19 +28,26 @@ final class Requests {
     }
 
     /** The entry with this H(Request). */
-    short ofRequest(byte[] hash, short at) {
+    short ofRequest(byte[] wanted, short at) {
         for (short i = 0; i < Entry.COUNT; i++) {
-            if (memory.entryState(i) != State.FREE
-                    && Util.arrayCompare(memory.entries[i].hash, (short) 0, hash, at, Layout.HASH) == 0) {
-                return i;
+            if (memory.entryState(i) != State.FREE) {
+                hash(i, memory.work, Memory.HASH);
+                if (Util.arrayCompare(memory.work, Memory.HASH, wanted, at, Layout.HASH) == 0) {
+                    return i;
+                }
             }
         }
         return NONE;
     }
 
+    /** Writes H(Request) of an entry, 32 bytes. */
+    void hash(short index, byte[] to, short at) {
+        hash.message(memory.entries[index].request, Layout.WRAPPED, WRAPPED, to, at);
+    }
+
     /** The same; throws REQUEST_CLOSED for none: what is not in the table is closed (transfer.md, rule 5). */
-    short require(byte[] hash, short at) {
-        short index = ofRequest(hash, at);
+    short require(byte[] wanted, short at) {
+        short index = ofRequest(wanted, at);
         if (index == NONE) {
             ISOException.throwIt(Words.REQUEST_CLOSED);
         }
@@ -44,11 +55,11 @@ final class Requests {
     }
 
     /** The collected entry whose Receipt is of the Voucher with this hash. */
-    short ofVoucher(byte[] hash, short at) {
+    short ofVoucher(byte[] wanted, short at) {
         for (short i = 0; i < Entry.COUNT; i++) {
             if (memory.entryState(i) == State.COLLECTED
                     && Util.arrayCompare(
-                            memory.entries[i].answer, place(Layout.ANSWER_HASH), hash, at, Layout.HASH) == 0) {
+                            memory.entries[i].answer, place(Layout.ANSWER_HASH), wanted, at, Layout.HASH) == 0) {
                 return i;
             }
         }

@@ -6,10 +6,14 @@ import javacard.framework.Util;
 final class Vouchers {
     static final short NONE = -1;
 
-    private final Memory memory;
+    private static final short WRAPPED = 2 + Layout.VOUCHER;
 
-    Vouchers(Memory memory) {
+    private final Memory memory;
+    private final Hash hash;
+
+    Vouchers(Memory memory, Hash hash) {
         this.memory = memory;
+        this.hash = hash;
     }
 
     /** The first free slot. */
@@ -23,9 +27,9 @@ final class Vouchers {
     }
 
     /** The slot whose Voucher answers the Request with this hash. */
-    short ofRequest(byte[] hash, short at) {
+    short ofRequest(byte[] request, short at) {
         for (short i = 0; i < Slot.COUNT; i++) {
-            if (holds(i, Layout.VOUCHER_REQUEST_HASH, hash, at, Layout.HASH)) {
+            if (holds(i, Layout.VOUCHER_REQUEST_HASH, request, at, Layout.HASH)) {
                 return i;
             }
         }
@@ -33,14 +37,33 @@ final class Vouchers {
     }
 
     /** The slot whose Voucher has this hash. */
-    short ofVoucher(byte[] hash, short at) {
+    short ofVoucher(byte[] wanted, short at) {
         for (short i = 0; i < Slot.COUNT; i++) {
-            if (memory.slotState(i) != State.FREE
-                    && Util.arrayCompare(memory.slots[i].hash, (short) 0, hash, at, Layout.HASH) == 0) {
+            if (memory.slotState(i) != State.FREE && isHash(i, wanted, at)) {
                 return i;
             }
         }
         return NONE;
+    }
+
+    /** The slot whose Voucher has this counter and this hash. */
+    short ofCounter(byte[] n, short nAt, byte[] wanted, short at) {
+        for (short i = 0; i < Slot.COUNT; i++) {
+            if (holds(i, Layout.TRANSFER_N, n, nAt, Bytes.COUNTER) && isHash(i, wanted, at)) {
+                return i;
+            }
+        }
+        return NONE;
+    }
+
+    /** Writes H(Voucher) of a slot, 32 bytes. */
+    void hash(short index, byte[] to, short at) {
+        hash.message(memory.slots[index].voucher, Layout.WRAPPED, WRAPPED, to, at);
+    }
+
+    private boolean isHash(short index, byte[] wanted, short at) {
+        hash(index, memory.work, Memory.HASH);
+        return Util.arrayCompare(memory.work, Memory.HASH, wanted, at, Layout.HASH) == 0;
     }
 
     /** The slot with the least counter above that of slot {@code last} (NONE: the least of all). */
