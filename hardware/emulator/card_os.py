@@ -12,13 +12,13 @@ from typing import Final
 
 from hardware.apdu import CommandApdu, ResponseApdu
 from hardware.channel_opening import CHALLENGE_SIZE, DIVERSIFICATION_SIZE, I_R_ENC, I_R_MAC, CardHandshake
-from hardware.commands import Select, parse_command
+from hardware.commands import COMMANDS, Select, parse_command
 from hardware.data_objects import AID
 from hardware.emulator import applet
 from hardware.emulator.flash import WornCellError
 from hardware.emulator.vault import Vault
 from hardware.exchange import CHAINING_BIT
-from hardware.instructions import CLA_ISO, CLA_PURSE, Command, Ins
+from hardware.instructions import CLA_ISO, CLA_PURSE, Command, Ins, Store
 from hardware.secure_channel import ALL_PROTECTED, SECURE_MESSAGING, SecureSession
 from hardware.status_words import SW
 from wallet_core.errors import (
@@ -43,6 +43,7 @@ MAX_CHAIN: Final = 4096
 MAX_AID: Final = 16
 _CHANNEL_BITS: Final = 0x03
 _ISO_SECURE_MESSAGING: Final = 0x08
+_THROUGH_CHANNEL: Final = frozenset(kind.INS for kind in COMMANDS if kind.CHANNEL)
 
 _log = logging.getLogger(__name__)
 
@@ -104,8 +105,7 @@ class CardOs:
     def _respond(self, raw: bytes) -> ResponseApdu:
         try:
             apdu = CommandApdu.from_bytes(raw)
-        except CodecError as exc:
-            self._forget()
+        except CodecError as exc:  # no command: a chain that was begun goes on, and a rest still waits
             raise CardError(SW.WRONG_LENGTH) from exc
         if apdu.ins == Ins.GET_RESPONSE and apdu.cla == CLA_ISO and self._selected:
             self._chain = None
@@ -116,9 +116,6 @@ class CardOs:
         if whole is None:
             return ResponseApdu(b"", SW.OK)
         return self._fit(self._run(whole), whole.ne)
-
-    def _forget(self) -> None:
-        self._chain, self._rest = None, b""
 
     # Length of answers (clauses 5.3.4 and 11.8.1)
 
@@ -169,6 +166,8 @@ class CardOs:
             return self._external_authenticate(apdu)
         if apdu.cla & SECURE_MESSAGING:
             return self._secured(apdu)
+        if _wants_channel(apdu):  # looked at before P1-P2, length and life cycle
+            raise CardError(SW.SECURE_MESSAGING_NOT_SUPPORTED)
         return applet.execute(self._vault, _parse(apdu, self._vault.suite), secured=False)
 
     def _select(self, apdu: CommandApdu) -> bytes:
@@ -242,6 +241,12 @@ def _check_cla(cla: int) -> None:
         raise CardError(SW.CHANNEL_NOT_SUPPORTED)
     if cla & _ISO_SECURE_MESSAGING:
         raise CardError(SW.SECURE_MESSAGING_NOT_SUPPORTED)
+
+
+def _wants_channel(apdu: CommandApdu) -> bool:
+    """Whether a plain command is one of personalisation; a new policy for an active card is not."""
+    is_policy = (apdu.ins, apdu.p1, apdu.p2) == (Ins.STORE_DATA, Store.POLICY, 0)
+    return apdu.cla == CLA_PURSE and apdu.ins in _THROUGH_CHANNEL and not is_policy
 
 
 def _parse(apdu: CommandApdu, suite: Suite) -> Command:

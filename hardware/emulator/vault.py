@@ -135,7 +135,12 @@ class Vault:
         return self._trust
 
     def verify_party(self, certificate: Certificate, operator: Certificate, *allowed: CertificateClass) -> None:
-        """Check authority → operator → certificate, inside the card; raises PurseRefusal CERTIFICATE."""
+        """Check authority → operator → certificate, inside the card; raises PurseRefusal CERTIFICATE.
+
+        The chain is the one that came: a certificate of an operator that the card knows already needs that operator's.
+        """
+        if certificate.issuer != operator.subject:
+            raise PurseRefusal(Refused.CERTIFICATE, "another operator than the one named has certified this")
         try:
             trust = self.trust()
             if operator not in trust.operators:

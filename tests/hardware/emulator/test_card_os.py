@@ -129,7 +129,7 @@ def test_ne_is_kept_to(hand: CardInHand, ne: int, left: str) -> None:
 
 
 def test_any_other_command_drops_the_rest(hand: CardInHand) -> None:
-    for between in (GetData(Tag.SERIAL).to_apdu().to_bytes(), "80990000", "00", "FF000000"):
+    for between in (GetData(Tag.SERIAL).to_apdu().to_bytes(), "80990000", "FF000000"):
         assert sw(hand, pay_apdu(hand, 256).to_bytes()) == "610E"
         sw(hand, between)
         assert sw(hand, "00C0000000") == "6985"
@@ -213,13 +213,23 @@ def test_a_chain_of_small_pieces(world: World, hand: CardInHand) -> None:
 def test_a_chain_that_another_command_breaks_is_gone(hand: CardInHand) -> None:
     payload = hand.world.till_request(hand.wallet.select(), 100).to_payload()
     piece, rest = CommandApdu(0x90, 0x32, 0, 0, payload[:70]).to_bytes(), payload[70:]
-    for between in (SELECT, GetData(Tag.SERIAL).to_apdu().to_bytes(), "00C0000000", "00", "9032010001AA"):
+    for between in (SELECT, GetData(Tag.SERIAL).to_apdu().to_bytes(), "00C0000000", "9032010001AA"):
         assert sw(hand, piece) == "9000"
         sw(hand, between)
         assert sw(hand, CommandApdu(0x80, 0x32, 0, 0, rest, 256).to_bytes()) == "6700"
     assert sw(hand, piece) == "9000"
     hand.tap()
     assert sw(hand, CommandApdu(0x80, 0x32, 0, 0, rest, 256).to_bytes()) == "6700"
+
+
+def test_bytes_that_are_no_command_neither_end_a_chain_nor_drop_a_rest(hand: CardInHand) -> None:
+    """The specification leaves it to the card; a chip's applet never hears of them."""
+    payload = hand.world.till_request(hand.wallet.select(), 100).to_payload()
+    assert sw(hand, CommandApdu(0x90, 0x32, 0, 0, payload[:70]).to_bytes()) == "9000"
+    assert sw(hand, "8032000005AA") == "6700"
+    assert sw(hand, CommandApdu(0x80, 0x32, 0, 0, payload[70:], 256).to_bytes()) == "610E"
+    assert sw(hand, "00") == "6700"
+    assert sw(hand, "00C0000000") == "9000"
 
 
 def test_an_endless_chain_is_refused(hand: CardInHand) -> None:
@@ -409,7 +419,8 @@ def test_a_response_is_always_one(hand: CardInHand) -> None:
 def test_the_words_of_the_card_are_those_of_the_specification() -> None:
     """statuses.md lists, beside the purse's reasons, exactly the words that the emulator's code can say."""
     page = (ROOT / "docs" / "spec" / "statuses.md").read_text(encoding="utf-8")
-    sentence = page[page.index("Other status words:") : page.index("## Vouchers of a deposit")]
+    begin = page.index("Other status words:")
+    sentence = page[begin : page.index("\n## ", begin)]
     listed = {int(word, 16) for word in re.findall(r"`([0-9A-F]{4})`", sentence)}
     code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "hardware" / "emulator").glob("*.py")))
     said = {SW[name].value for name in re.findall(r"\bSW\.([A-Z0-9_]+)", code)}
