@@ -12,6 +12,7 @@ from hardware.cli_offline import refuse, report, transfer
 from hardware.cli_options import milliseconds, pin_option, reader_option, wait_option
 from hardware.cli_tap_time import tap_time
 from hardware.cli_tools import apdu, readers, trace
+from hardware.conformance.cli import conform
 from hardware.desk.cli import desk
 from hardware.emulator.cli import emulate, fault, new
 from hardware.taps import tap
@@ -24,7 +25,7 @@ def card() -> None:
 
 
 _DESK = (new, personalise, load, unload, transfer, report, refuse, block, terminate)
-for _command in (*_DESK, readers, apdu, trace, tap_time, emulate, fault, desk):
+for _command in (*_DESK, readers, apdu, trace, tap_time, emulate, fault, desk, conform):
     card.add_command(_command)
 
 

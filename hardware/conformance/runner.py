@@ -1,0 +1,275 @@
+"""Runs the checks over one card, in the order of its life, and says of each requirement what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hardware.channel_opening import HostHandshake
+from hardware.commands import GetData
+from hardware.conformance.bench import SELECT, Bench
+from hardware.conformance.checks import lifecycle, personalise
+from hardware.conformance.lab import Lab
+from hardware.conformance.requirements import Nonconformity, NotApplicable, Requirement, Stage, registered
+from hardware.conformance.trace import Exchange
+from hardware.data_objects import Tag
+from hardware.status_words import SW, describe
+from hardware.transports.base import Transport
+from wallet_core.certificates import Certificate
+from wallet_core.errors import (
+    ConfigurationError,
+    EcnyError,
+    NoCardError,
+    NoReaderError,
+    NoServiceError,
+    UsageError,
+    VerificationError,
+    WrongAppletError,
+)
+from wallet_core.purse.state import Lifecycle
+
+
+class Verdict(Enum):
+    """What was found of one requirement."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not applicable"
+    NOT_TRIED = "not tried"
+    UNTESTABLE = "untestable"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict on one requirement, why (nothing where it passed), and the exchanges that show it."""
+
+    requirement: Requirement
+    verdict: Verdict
+    why: str = ""
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """One run: which card, in which reader, and the findings. `serial`: 8 bytes; `begun` and `ended` its life cycle."""
+
+    reader: str
+    atr: bytes
+    serial: bytes
+    begun: str
+    ended: str
+    exchanges: int
+    findings: tuple[Finding, ...] = field(repr=False)
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(one.verdict is verdict for one in self.findings)
+
+    @property
+    def conforms(self) -> bool:
+        """No requirement failed, and at least one was tried."""
+        return not self.count(Verdict.FAILED) and bool(self.count(Verdict.PASSED))
+
+
+def chosen(only: Collection[str] = ()) -> tuple[Requirement, ...]:
+    """All requirements, or those with these ids or of these areas (`PAY`). Raises UsageError for an unknown one."""
+    every = registered()
+    unknown = [name for name in only if not any(_named(one, name) for one in every)]
+    if unknown:
+        raise UsageError(f"there is no requirement {unknown[0]}", next_step="See `ecny card conform --list`.")
+    return tuple(one for one in every if not only or any(_named(one, name) for name in only))
+
+
+def _named(one: Requirement, name: str) -> bool:
+    wanted = name.upper()
+    wanted = wanted if wanted.startswith("ECNY-") else f"ECNY-{wanted}"
+    return one.id == wanted or one.id.startswith(f"{wanted}-")
+
+
+def examine(
+    transport: Transport,
+    *,
+    random: Callable[[int], bytes],
+    only: Collection[str] = (),
+    destructive: bool = False,
+    lab: Lab | None = None,
+    told: Callable[[Finding], object] = lambda _: None,
+) -> Examination:
+    """Examine the card behind `transport`, and tell of each finding as it is made.
+
+    Raises UsageError (an unknown id), ConfigurationError (a production card; a destructive run on a card that is not
+    the laboratory's), WrongAppletError, and the errors of a reader without a card. Nothing a card answers is raised.
+    """
+    return _Run(Bench(transport, lab or Lab(), random), chosen(only), destructive, told).go()
+
+
+class _Run:
+    """The state of one examination: how far in its life the card is."""
+
+    def __init__(
+        self, bench: Bench, wanted: tuple[Requirement, ...], destructive: bool, told: Callable[[Finding], object]
+    ) -> None:
+        self._bench = bench
+        self._wanted = wanted
+        self._destructive = destructive
+        self._told = told
+        self._stages: dict[Stage, str] = {}
+        """Why a stage cannot be reached any more."""
+
+    def go(self) -> Examination:
+        bench = self._bench
+        serial, begun = self._admit()
+        findings: dict[str, Finding] = {}
+        for stage in Stage:
+            mine = [one for one in self._wanted if one.stage is stage and one.check]
+            if stage in self._stages or not any(one.stage >= stage for one in self._wanted if one.check):
+                why = self._stages.get(stage, "")
+            else:
+                why = self._enter(stage)
+            for one in mine:
+                findings[one.id] = self._try(one, why)
+                self._told(findings[one.id])
+        for one in self._wanted:
+            if one.check is None:
+                findings[one.id] = Finding(one, Verdict.UNTESTABLE, one.untestable)
+        ended = self._lifecycle()
+        ordered = tuple(findings[one.id] for one in self._wanted)
+        return Examination(
+            bench.recorder.name, bench.recorder.atr, serial, begun.lower(), ended.lower(), bench.recorder.count, ordered
+        )
+
+    # Which card this is, and what may be done to it
+
+    def _admit(self) -> tuple[bytes, str]:
+        """Serial number and life cycle of a card that may be examined; what cannot be tried is noted."""
+        bench = self._bench
+        with bench.quietly():
+            bench.power()
+            answer = bench.raw(SELECT)
+            if answer.sw != SW.OK:
+                raise WrongAppletError(answer.sw, f"SELECT was answered {answer.sw:04X}: {describe(answer.sw)}")
+            lifecycle_now = Lifecycle(_octet(answer.data, 15))
+            serial = bench.serial()
+            foreign = self._foreign()
+            if not foreign and lifecycle_now is not Lifecycle.TERMINATED:
+                self._check_transport_keys()
+        if self._destructive and foreign:
+            raise ConfigurationError(
+                f"a destructive run wants a card of the laboratory: {foreign}",
+                next_step="Take a blank test card, or leave --destructive out.",
+            )
+        if foreign:
+            self._stages |= dict.fromkeys((Stage.BLANK, Stage.PERSONALISED, Stage.ACTIVE, Stage.CLOSING), foreign)
+        elif lifecycle_now is not Lifecycle.BLANK:
+            passed = f"the card is {lifecycle_now.name.lower()}; a blank one shows this"
+            gone = [stage for stage in (Stage.BLANK, Stage.PERSONALISED) if int(stage) - 1 < lifecycle_now]
+            if lifecycle_now > Lifecycle.ACTIVE:
+                gone += [Stage.ACTIVE, Stage.CLOSING]
+            self._stages |= dict.fromkeys(gone, passed)
+        return serial, lifecycle_now.name
+
+    def _foreign(self) -> str:
+        """Why the card is nobody's to examine in full: another authority has certified it. Raises ConfigurationError
+        for a production card."""
+        bench = self._bench
+        for tag in (Tag.AUTHORITY_CERTIFICATE, Tag.PURSE_CERTIFICATE):
+            response = bench.do(GetData(tag))
+            if response.sw == SW.OK and not Certificate.from_bytes(response.data).test:
+                raise ConfigurationError(
+                    "this is a production card: its certificate has no test mark",
+                    next_step="Examine test cards only; nothing was sent to this one but SELECT and GET DATA.",
+                )
+        response = bench.do(GetData(Tag.AUTHORITY_CERTIFICATE))
+        if response.sw == SW.OK and response.data != bench.lab.authority.certificate.to_bytes():
+            return "another authority has personalised this card"
+        return ""
+
+    def _check_transport_keys(self) -> None:
+        """INITIALIZE UPDATE shows whether the card has the published test keys; no try of any kind is used up."""
+        bench = self._bench
+        handshake = HostHandshake(bench.keys(), bench.random(8))
+        answer = bench.apdu(handshake.initialize_update())
+        try:
+            handshake.external_authenticate(answer.data)
+        except VerificationError as other:
+            raise ConfigurationError(
+                "the card does not have the published transport keys of test cards",
+                next_step="Examine a test card: these keys are derived from its serial number.",
+            ) from other
+        except EcnyError:
+            return  # no answer of SCP03 at all: the checks of the channel will say so
+
+    def _lifecycle(self) -> str:
+        with self._bench.quietly():
+            try:
+                return Lifecycle(_octet(self._bench.tap(), 15)).name
+            except (EcnyError, Nonconformity, ValueError):
+                return "unknown"
+
+    # Stages
+
+    def _enter(self, stage: Stage) -> str:
+        """Brings the card into a stage; returns why it cannot be, or nothing. What is irreversible happens here."""
+        bench = self._bench
+        if stage is Stage.CLOSING and not self._destructive:
+            return ""
+        moves: dict[Stage, Callable[[Bench], None]] = {
+            Stage.PERSONALISED: personalise.complete,
+            Stage.ACTIVE: personalise.activate,
+            Stage.CLOSING: lifecycle.prepare,
+        }
+        move = moves.get(stage)
+        later = [other for other in (Stage.PERSONALISED, Stage.ACTIVE, Stage.CLOSING) if other >= stage]
+        if move is None or (stage is Stage.ACTIVE and self._lifecycle() == Lifecycle.ACTIVE.name):
+            return ""
+        with bench.quietly():
+            try:
+                move(bench)
+            except (EcnyError, Nonconformity) as wrong:
+                why = f"the card could not be brought there: {_text(wrong)}"
+                self._stages |= dict.fromkeys(later[1:], why)
+                return why
+        return ""
+
+    def _try(self, one: Requirement, unreachable: str) -> Finding:
+        bench = self._bench
+        if one.destructive and not self._destructive:
+            return Finding(one, Verdict.NOT_TRIED, "it blocks or terminates the card: --destructive tries it")
+        if unreachable.startswith("the card could not"):
+            return Finding(one, Verdict.FAILED, unreachable)
+        if unreachable:
+            return Finding(one, Verdict.NOT_APPLICABLE, unreachable)
+        bench.recorder.take()
+        try:
+            if one.stage is Stage.ACTIVE:
+                with bench.quietly():
+                    bench.prepare()
+            if one.check is not None:
+                one.check(bench)
+        except NotApplicable as reason:
+            return Finding(one, Verdict.NOT_APPLICABLE, str(reason), bench.recorder.take())
+        except (NoServiceError, NoReaderError):
+            raise
+        except (Nonconformity, EcnyError) as wrong:
+            self._revive()
+            return Finding(one, Verdict.FAILED, _text(wrong), bench.recorder.take())
+        return Finding(one, Verdict.PASSED, "", bench.recorder.take())
+
+    def _revive(self) -> None:
+        """After a failure: power off and on. Raises NoCardError when the card does not come back."""
+        bench = self._bench
+        with bench.quietly():
+            bench.connection.plain()
+            try:
+                bench.power()
+            except NoCardError:
+                bench.power()  # once more: a mute card may want a longer pause than one reset
+
+
+def _octet(fci: bytes, at: int) -> int:
+    """One byte of the FCI, or a state that is none."""
+    return fci[at] if len(fci) > at else 0xFF
+
+
+def _text(wrong: Exception) -> str:
+    return wrong.message if isinstance(wrong, EcnyError) else str(wrong)

@@ -1,0 +1,126 @@
+"""An examination that a laboratory has signed: a COSE_Sign1 whose payload docs/spec/conformance.cddl describes.
+
+The protected header names the type, so that no other message of this project can be taken for a report. The key is in
+the payload; whose key it is, the reader of a report asks the laboratory (its id is shown).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hardware.conformance.runner import Examination, Verdict
+from wallet_core import codec
+from wallet_core.cose import Sign1
+from wallet_core.errors import BadSignatureError, MismatchError, OutOfRangeError, WrongTypeError
+from wallet_core.keys import PublicKey, SoftwareKey
+
+MAX_SIZE: Final = 1 << 24
+TYPE: Final = "application/ecny-conformance+cbor"
+PROTECTED: Final = codec.encode({1: -7, 16: TYPE})
+_VERDICTS: Final = tuple(Verdict)
+_FIELDS: Final[dict[int, type]] = dict(
+    enumerate((bytes, bytes, int, str, str, bytes, bytes, str, str, int, list), start=2)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReport:
+    """What a signed report says. `lab`: thumbprint of the key that signed; `made_at`: seconds since 1970; `verdicts`:
+    id → verdict, and why it is so."""
+
+    lab: bytes
+    made_at: int
+    software: str
+    reader: str
+    atr: bytes
+    serial: bytes
+    begun: str
+    ended: str
+    verdicts: dict[str, tuple[Verdict, str]]
+
+    @property
+    def conforms(self) -> bool:
+        found = {verdict for verdict, _ in self.verdicts.values()}
+        return Verdict.FAILED not in found and Verdict.PASSED in found
+
+
+def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -> bytes:
+    """The signed report of an examination; `made_at` in seconds since 1970."""
+    findings = [
+        [one.requirement.id, _VERDICTS.index(one.verdict), one.why, _flat(one.exchanges)] for one in found.findings
+    ]
+    payload = codec.encode(
+        {
+            2: key.public.x,
+            3: key.public.y,
+            4: made_at,
+            5: software,
+            6: found.reader,
+            7: found.atr,
+            8: found.serial,
+            9: found.begun,
+            10: found.ended,
+            11: found.exchanges,
+            12: findings,
+        }
+    )
+    unsigned = Sign1(PROTECTED, payload, b"")
+    return Sign1(PROTECTED, payload, key.sign(unsigned.signed_bytes)).to_bytes()
+
+
+def _flat(exchanges: Any) -> list[Any]:
+    """Command, number of hidden bytes, answer, and again: one list, for the codec allows no deeper nesting."""
+    return [part for one in exchanges for part in (one.command, one.hidden, one.answer)]
+
+
+def verify(data: bytes, lab: bytes | None = None) -> SignedReport:
+    """Open a signed report; `lab`: the id that must have signed it (32 bytes), None: whoever did.
+
+    Raises a CodecError for what is no report, BadSignatureError, and MismatchError where another lab has signed.
+    """
+    sign1 = Sign1.from_bytes(data, max_size=MAX_SIZE)
+    if sign1.protected != PROTECTED:
+        raise WrongTypeError("not a signed conformance report: the protected header names another type")
+    fields = codec.decode(sign1.payload, max_size=MAX_SIZE)
+    if not isinstance(fields, dict) or set(fields) != set(_FIELDS):
+        raise WrongTypeError("the payload has not the labels of a conformance report")
+    for label, kind in _FIELDS.items():
+        if type(fields[label]) is not kind:
+            raise WrongTypeError(f"label {label} of the report is no {kind.__name__}")
+    key = PublicKey(fields[2], fields[3])
+    try:
+        key.verify(sign1.signature, sign1.signed_bytes)
+    except BadSignatureError as wrong:
+        raise BadSignatureError(
+            "the report's signature does not verify: it was changed, or another key made it"
+        ) from wrong
+    if lab is not None and key.thumbprint != lab:
+        raise MismatchError(f"another laboratory has signed this report: {key.thumbprint.hex()}")
+    verdicts = dict(_verdict(one) for one in fields[12])
+    return SignedReport(
+        lab=key.thumbprint,
+        made_at=fields[4],
+        software=fields[5],
+        reader=fields[6],
+        atr=fields[7],
+        serial=fields[8],
+        begun=fields[9],
+        ended=fields[10],
+        verdicts=verdicts,
+    )
+
+
+def _verdict(finding: Any) -> tuple[str, tuple[Verdict, str]]:
+    fits = (
+        isinstance(finding, list)
+        and len(finding) == 4
+        and isinstance(finding[0], str)
+        and type(finding[1]) is int
+        and isinstance(finding[2], str)
+    )
+    if not fits:
+        raise WrongTypeError("a finding is not an id, a verdict, a reason and exchanges")
+    if not 0 <= finding[1] < len(_VERDICTS):
+        raise OutOfRangeError(f"verdict {finding[1]} is not known here")
+    return finding[0], (_VERDICTS[finding[1]], finding[2])
