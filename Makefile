@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Everything sets itself up first (scripts/setup.sh); a second run needs no network.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench explore replay simulate crash mutants lint up lock clean
+.PHONY: help demo test bench explore replay simulate crash fuzz mutants lint up lock clean
 
 LOAD ?= 50000
 SALES ?= 6800,3600
@@ -9,15 +9,16 @@ EXPLORE_SECONDS ?= 900
 SEED ?= 1
 PAYMENTS ?= 100000
 RUNS ?= 1000
+APDUS ?= 100000
 TRACE ?= build/explore/trace.json
-export LOAD SALES READER EXPLORE_SECONDS SEED PAYMENTS RUNS TRACE
+export LOAD SALES READER EXPLORE_SECONDS SEED PAYMENTS RUNS APDUS TRACE
 
 PYTHON_BIN := .venv/bin/python
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo "  demo takes LOAD=50000 SALES=6800,3600 (fen; the last sale is torn) and READER=auto|pcsc|inprocess;"
-	@echo "  explore EXPLORE_SECONDS= (of its third scope), replay TRACE=, simulate SEED= PAYMENTS=, crash RUNS="
+	@echo "  explore EXPLORE_SECONDS= (of its third scope), replay TRACE=, simulate SEED= PAYMENTS=, crash RUNS=, fuzz APDUS= SEED="
 
 demo: ## a visitor's card pays while the server is away; ends with the conserved line
 	@scripts/setup.sh runtime
@@ -49,6 +50,10 @@ simulate: ## a city of cards, tills and thieves under faults drawn from SEED; en
 crash: ## till and server killed at random moments, and cut back to their last fsync; ends with the count
 	@scripts/setup.sh full
 	@PYTHONPATH=tests $(PYTHON_BIN) tests/crash/run.py --runs "$$RUNS"
+
+fuzz: ## emulator and Java Card applet get the same APDUS drawn from SEED; ends with how often they differ
+	@CARD=javacard scripts/setup.sh dev
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/differential/run.py --apdus "$$APDUS" --seed "$$SEED"
 
 mutants: ## planted faults, each of which must be caught
 	@scripts/setup.sh full
