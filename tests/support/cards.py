@@ -73,8 +73,12 @@ class World:
     till: Party
     policy: Policy
 
+    @property
+    def suite(self) -> Suite:
+        return self.operator.certificate.suite
+
     def key(self, name: str) -> SoftwareKey:
-        return SoftwareKey.from_secret(self.digest(f"key {name}"))
+        return SoftwareKey.from_secret(self.digest(f"key {name}"), self.suite)
 
     def digest(self, text: str) -> bytes:
         """32 bytes that follow from the seed and `text`."""
@@ -114,7 +118,7 @@ class World:
     def till_request(self, fci: Fci, amount: int, /, *, k: int = 1, order: str = "order", **changes: Any) -> Request:
         """The till's Request to the card with this FCI, for its next counter."""
         request = Request(
-            suite=Suite.ES256,
+            suite=self.suite,
             payer=fci.purse_id,
             epoch=fci.epoch,
             n=fci.next_n,
@@ -150,7 +154,7 @@ class World:
             amount=asked.amount,
             request_hash=asked.hash,
             policy_version=1,
-            audit=AuditData(asked.n, 0, 0, 0, 0).seal(self.audit_key(b""), bytes(12)),
+            audit=AuditData(asked.n, 0, 0, 0, 0).seal(self.audit_key(b""), bytes(12), asked.suite),
         )
         signed = Signed.sign(replace(voucher, **changes), payer.key).to_bytes()
         return signed, payer.certificate.to_bytes(), self.operator.certificate.to_bytes()
@@ -216,15 +220,15 @@ def signed_grant(operator: SoftwareKey, report: bytes, collected: Iterable[int] 
     return Signed.sign(replace(grant, **changes), operator).to_bytes()
 
 
-def make_world(seed: str = "world") -> World:
-    """The world of this seed; the same one each time."""
-    return _world(seed)
+def make_world(seed: str = "world", suite: Suite = Suite.ES256) -> World:
+    """The world of this seed and suite; the same one each time."""
+    return _world(seed, suite)
 
 
 @cache
-def _world(seed: str) -> World:
+def _world(seed: str, suite: Suite) -> World:
     def key(name: str) -> SoftwareKey:
-        return SoftwareKey.from_secret(hashlib.sha256(f"{seed}: {name}".encode()).digest())
+        return SoftwareKey.from_secret(hashlib.sha256(f"{seed}: {name}".encode()).digest(), suite)
 
     def party(name: str, subject_class: CertificateClass, issuer: SoftwareKey) -> Party:
         return Party(name, key(name), certify(issuer, key(name), subject_class))
@@ -232,11 +236,11 @@ def _world(seed: str) -> World:
     authority = party("authority", CertificateClass.AUTHORITY, key("authority"))
     operator = party("operator", CertificateClass.OPERATOR, authority.key)
     policy = Policy(
-        suite=Suite.ES256,
+        suite=suite,
         operator=operator.id,
         version=1,
         purse_class=CertificateClass.HARD_WALLET,
-        least_suite=Suite.ES256,
+        least_suite=suite,
         mode=SpendMode.STAGED,
         balance_limit=100_000,
         transfer_limit=50_000,
@@ -325,6 +329,7 @@ def personalised_card(
         world.digest("host challenge")[:8],
         lambda number, request: world.papers(number, request, **policy),
         pin,
+        suite=world.suite,
     )
     if load:
         hand.load(load, n=1)

@@ -24,7 +24,7 @@ from server.load.service import Begun
 from server.settings import Settings, system_clock
 from server.storage.protocol import Storage
 from server.storage.sqlite import SqliteStorage
-from support.keys import AUTHORITY, NOW, OPERATOR, OPERATOR_PURSE, certify, key
+from support.keys import AUTHORITY, NOW, OPERATOR, OPERATOR_PURSE, Party, certify, key, seed
 from wallet_core.audit import AuditData
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.cli import write_file
@@ -42,7 +42,7 @@ from wallet_core.messages import (
     parse,
 )
 from wallet_core.messages.deposit import MAX_ANSWER_SIZE
-from wallet_core.suites import Suite
+from wallet_core.suites import Suite, profile
 
 TOKEN = "operator-token-of-the-tests"
 
@@ -95,7 +95,7 @@ class CardDouble:
             self.total_out += amount
         audit = AuditData(request.n, self.total_in, self.total_out, 0, self.total_out)
         message = Voucher(
-            suite=Suite.ES256,
+            suite=self.key.public.suite,
             payer=self.id,
             epoch=epoch if epoch is not None else self.certificate.epoch,
             n=request.n,
@@ -104,14 +104,14 @@ class CardDouble:
             amount=amount,
             request_hash=request.hash,
             policy_version=1,
-            audit=audit.seal(self.audit_key, hashlib.sha256(request.hash).digest()[:12]),
+            audit=audit.seal(self.audit_key, hashlib.sha256(request.hash).digest()[:12], request.suite),
         )
         return Signed.sign(message, self.key).to_bytes()
 
     def request_to(self, payer: bytes, epoch: int, n: int, amount: int, order_hash: bytes) -> Signed[Request]:
         """A signed Request of this card, as REQUEST answers it."""
         message = Request(
-            suite=Suite.ES256,
+            suite=self.key.public.suite,
             payer=payer,
             epoch=epoch,
             n=n,
@@ -129,7 +129,7 @@ class CardDouble:
         self.total_in += message.amount
         return Signed.sign(
             Receipt(
-                suite=Suite.ES256,
+                suite=message.suite,
                 payee=self.id,
                 k=message.k,
                 voucher_hash=message.hash,
@@ -157,7 +157,7 @@ class TillDouble:
 
     def request(self, card: CardDouble, amount: int, *, n: int, order: str = "") -> Request:
         message = Request(
-            suite=Suite.ES256,
+            suite=self.key.public.suite,
             payer=card.id,
             epoch=card.certificate.epoch,
             n=n,
@@ -170,7 +170,7 @@ class TillDouble:
         return message
 
     def refusal(self, request_hash: bytes, k: int = 1) -> bytes:
-        message = Refusal(suite=Suite.ES256, payee=self.id, k=k, request_hash=request_hash)
+        message = Refusal(suite=self.key.public.suite, payee=self.id, k=k, request_hash=request_hash)
         return Signed.sign(message, self.key).to_bytes()
 
     def batch(
@@ -178,7 +178,7 @@ class TillDouble:
     ) -> bytes:
         """The next batch of the chain, signed."""
         message = DepositBatch(
-            suite=Suite.ES256,
+            suite=self.key.public.suite,
             payee=self.id,
             number=self.number + 1,
             previous=self.last_hash,
@@ -200,19 +200,28 @@ class World:
     keyring: Keyring
 
     @classmethod
-    def make(cls, directory: Path) -> World:
-        operator = OPERATOR.key
+    def make(cls, directory: Path, suite: Suite = Suite.ES256) -> World:
+        authority, own, purse = _parties(suite)
+        operator = own.key
         keyring = Keyring(
             operator=operator,
-            operator_certificate=OPERATOR.certificate,
-            authority_certificate=AUTHORITY.certificate,
-            purse=OPERATOR_PURSE.key,
-            purse_certificate=OPERATOR_PURSE.certificate,
-            policy=Signed.sign(policy(DEFAULT_PROFILE, OPERATOR.id), operator),
+            operator_certificate=own.certificate,
+            authority_certificate=authority.certificate,
+            purse=purse.key,
+            purse_certificate=purse.certificate,
+            policy=Signed.sign(policy(DEFAULT_PROFILE, own.id, suite), operator),
             master=hashlib.sha256(b"master").digest(),
             admin_token=TOKEN,
         )
-        return cls(directory, AUTHORITY.key, keyring)
+        return cls(directory, authority.key, keyring)
+
+    @property
+    def suite(self) -> Suite:
+        return self.keyring.suite
+
+    def key(self, name: str) -> SoftwareKey:
+        """The test key `name` of this world's suite."""
+        return key(name) if self.suite is Suite.ES256 else SoftwareKey.from_secret(seed(name), self.suite)
 
     @property
     def operator(self) -> SoftwareKey:
@@ -240,23 +249,32 @@ class World:
 
     def card(self, name: str, *, epoch: int = 1, issuer: SoftwareKey | None = None) -> CardDouble:
         """A certified card that the storage does not know."""
-        own = key(f"card {name}")
+        own = self.key(f"card {name}")
         issued = certify(issuer or self.operator, own, CertificateClass.HARD_WALLET, epoch=epoch)
         serial = hashlib.sha256(name.encode()).digest()[:8]
         return CardDouble(own, issued, serial, self.keyring.audit_key(issued.subject))
 
     def till(self, name: str) -> TillDouble:
         """A till that the storage does not know."""
-        return TillDouble(key(f"till {name}"))
+        return TillDouble(self.key(f"till {name}"))
+
+
+def _parties(suite: Suite) -> tuple[Party, ...]:
+    """Authority, operator and operator's purse."""
+    if suite is Suite.ES256:
+        return AUTHORITY, OPERATOR, OPERATOR_PURSE
+    from support import suite2  # its samples are signed when it is imported
+
+    return suite2.AUTHORITY, suite2.OPERATOR, suite2.OPERATOR_PURSE
 
 
 def certification_request(own: SoftwareKey, subject_class: CertificateClass, challenge: bytes) -> bytes:
     message = CertificationRequest(
-        suite=Suite.ES256,
+        suite=own.public.suite,
         x=own.public.x,
         y=own.public.y,
         subject_class=subject_class,
-        challenge=hashlib.sha256(challenge).digest(),
+        challenge=profile(own.public.suite).digest(challenge),
     )
     return Signed.sign(message, own).to_bytes()
 
@@ -284,7 +302,7 @@ class Bank:
         """The authority issues into the operator's purse."""
         self._issuances += 1
         message = Issuance(
-            suite=Suite.ES256,
+            suite=self.world.suite,
             authority=self.world.authority.public.thumbprint,
             purse=self.world.keyring.purse_certificate.subject,
             serial=self._issuances,
@@ -295,7 +313,7 @@ class Bank:
 
     def card(self, name: str, loaded: int = 0) -> CardDouble:
         """An enrolled card, with `loaded` fen collected."""
-        own = key(f"card {name}")
+        own = self.world.key(f"card {name}")
         serial = hashlib.sha256(name.encode()).digest()[:8]
         request = certification_request(own, CertificateClass.HARD_WALLET, serial)
         enrolled = self.parts.cards.enrol(serial, request, NOW)
