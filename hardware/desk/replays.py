@@ -79,7 +79,9 @@ def replay(desk: Desk, card_id: str, trace: list[Recorded]) -> dict[str, Any]:
     what came, and the first byte that differs. Raises DeskProblem.
     """
     sent = passed = 0
-    desk.power_cycle(card_id)
+    held, _ = desk.inserted(card_id)
+    if held.trace.exchanges or not held.powered:  # another power-up would be another session's randomness
+        desk.power_cycle(card_id)
     fresh = True
     for one in trace:
         if one.kind == "reset":

@@ -77,6 +77,11 @@ class TraceLog:
             entry["model_ms"] = round(done.model_ms, 1)
         return self._keep(entry | _answer_facts(done, secured=self._secured))
 
+    @property
+    def exchanges(self) -> int:
+        """How many since the last power-up."""
+        return self._exchange
+
     def clear(self) -> None:
         self.entries.clear()
 
