@@ -257,7 +257,7 @@ class GenerateSm2KeyPair(Command):
 
     NAME = "GENERATE ASYMMETRIC KEY PAIR, SM2"
     INS = Ins.GENERATE_KEY_PAIR
-    P2 = Suite.SM2
+    P2 = int(Suite.SM2)
     CHANNEL = True
     PARTS = (HASH_SIZE,)
     challenge: bytes
