@@ -22,7 +22,7 @@ def vectors() -> list[dict[str, Any]]:
 
 
 def _vector(session: Session) -> dict[str, Any]:
-    seed = int.from_bytes(hashlib.sha256(session.serial).digest()[:8], "big")
+    seed = int.from_bytes(hashlib.sha256(session.name.encode()).digest()[:8], "big")
     flash = Flash(CARD_LAYOUT.cells, rng=Random(seed))
     manufacture(flash, PROFILES[session.profile], session.serial)
     card = EmulatedCard(flash, seeded(seed))

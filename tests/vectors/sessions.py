@@ -235,7 +235,8 @@ class Session:
 
     @property
     def serial(self) -> bytes:
-        return hashlib.sha256(f"vectors: {self.name}".encode()).digest()[:8]
+        """One for each profile, so that one card, set back to its blank state, can play all of them."""
+        return hashlib.sha256(f"vectors: {self.profile}".encode()).digest()[:8]
 
 
 SESSIONS = (
