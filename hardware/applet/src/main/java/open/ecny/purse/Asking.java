@@ -4,8 +4,9 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * REQUEST: this purse asks a payer for an amount, and reserves the headroom that the amount will need. The same question while
- * it is open answers the same bytes. With the payer's certificate it is also the gate of what may be paid card to card.
+ * REQUEST: this purse asks a payer for an amount, and reserves the headroom that the amount will need. The same
+ * question while it is open answers the same bytes. With the payer's certificate it is also the gate of what may be
+ * paid card to card.
  */
 final class Asking {
     /** Where the payer's and its operator's certificate lie behind the question. */

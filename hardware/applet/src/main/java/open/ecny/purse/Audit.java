@@ -7,8 +7,8 @@ import javacard.security.RandomData;
 import javacardx.crypto.Cipher;
 
 /**
- * The sealed audit block of a Voucher: nonce 12, n 4, totals in, out, reversed and the exposure, 8 each; AES-128-CBC under
- * the card's audit key with a zero initial vector (docs/spec/messages.cddl). The Voucher's signature covers it.
+ * The sealed audit block of a Voucher: nonce 12, n 4, totals in, out, reversed and the exposure, 8 each; AES-128-CBC
+ * under the card's audit key with a zero initial vector (docs/spec/messages.cddl). The Voucher's signature covers it.
  */
 final class Audit {
     private static final short N = 12;
@@ -28,7 +28,9 @@ final class Audit {
         this.random = random;
     }
 
-    /** Writes the block of payment {@code n}, 48 bytes, with the totals of the state's image: those after the payment. */
+    /**
+     * Writes the block of payment {@code n}, 48 bytes, with the totals of the state's image: those after the payment.
+     */
     void seal(byte[] n, short nAt, byte[] to, short at) {
         byte[] now = memory.state.now;
         random.generateData(to, at, Layout.AUDIT_NONCE);

@@ -1,10 +1,12 @@
 package open.ecny.purse;
 
+import javacard.framework.Util;
+
 /**
  * Big-endian unsigned numbers of fixed width in byte arrays, and comparison in constant time.
  *
- * <p>Amounts have 8 bytes and counters 4: type int is an option of the Java Card virtual machine, and long does not exist,
- * so numbers stay where they travel. Nothing here allocates.
+ * <p>Amounts have 8 bytes and counters 4: type int is an option of the Java Card virtual machine, and long does not
+ * exist, so numbers stay where they travel. Nothing here allocates.
  */
 final class Bytes {
     /** Width of an amount in fen. */
@@ -15,7 +17,10 @@ final class Bytes {
 
     private Bytes() {}
 
-    /** to = left + right, all of {@code width} bytes. Returns whether there was a carry out. {@code to} may be either operand. */
+    /**
+     * to = left + right, all of {@code width} bytes. Returns whether there was a carry out. {@code to} may be either
+     * operand.
+     */
     static boolean add(
             byte[] left, short leftAt, byte[] right, short rightAt, byte[] to, short toAt, short width) {
         short carry = 0;
@@ -32,7 +37,8 @@ final class Bytes {
             byte[] left, short leftAt, byte[] right, short rightAt, byte[] to, short toAt, short width) {
         short borrow = 0;
         for (short i = (short) (width - 1); i >= 0; i--) {
-            short digit = (short) ((left[(short) (leftAt + i)] & 0xFF) - (right[(short) (rightAt + i)] & 0xFF) - borrow);
+            short digit = (short) (left[(short) (leftAt + i)] & 0xFF);
+            digit = (short) (digit - (right[(short) (rightAt + i)] & 0xFF) - borrow);
             to[(short) (toAt + i)] = (byte) digit;
             borrow = (short) (digit < 0 ? 1 : 0);
         }
@@ -64,6 +70,11 @@ final class Bytes {
     /** Whether 8 bytes are an amount that a purse can count: at most 2^53 - 1 fen. */
     static boolean isAmount(byte[] number, short at) {
         return number[at] == 0 && (number[(short) (at + 1)] & 0xE0) == 0;
+    }
+
+    /** Whether 4 bytes are all FF: one more than the last value of a counter. */
+    static boolean isFull(byte[] counter, short at) {
+        return Util.getShort(counter, at) == -1 && Util.getShort(counter, (short) (at + 2)) == -1;
     }
 
     static boolean isZero(byte[] number, short at, short width) {

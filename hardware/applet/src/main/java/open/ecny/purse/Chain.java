@@ -4,8 +4,8 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * Certificates: canonical form, and the way authority → operator → purse or till, verified inside the card. There are no
- * dates in it: a card has no clock, and expiry never stops the finishing of a transfer (transfer.md, rule 10).
+ * Certificates: canonical form, and the way authority → operator → purse or till, verified inside the card. There are
+ * no dates in it: a card has no clock, and expiry never stops the finishing of a transfer (transfer.md, rule 10).
  */
 final class Chain {
     // Sets of classes: bit of the class's number.
@@ -25,7 +25,9 @@ final class Chain {
         this.ecdsa = ecdsa;
     }
 
-    /** Throws MALFORMED unless the 227 bytes are a certificate in its one encoding, with each claim within its limits. */
+    /**
+     * Throws MALFORMED unless the 227 bytes are a certificate in its one encoding, with each claim within its limits.
+     */
     static void requireCanonical(byte[] certificate, short at) {
         Form.require(Form.CERTIFICATE, certificate, at);
         short notBefore = (short) (at + Layout.CERTIFICATE_NOT_BEFORE);
@@ -33,12 +35,11 @@ final class Chain {
         short test = certificate[(short) (at + Layout.CERTIFICATE_TEST)];
         short epoch = (short) (at + Layout.CERTIFICATE_EPOCH);
         boolean early = Util.getShort(certificate, notBefore) == 0; // below 65536 it would be encoded in fewer bytes
-        boolean lastEpoch = Util.getShort(certificate, epoch) == -1 && Util.getShort(certificate, (short) (epoch + 2)) == -1;
         if ((short) (classOf(certificate, at) & 0xFF) > Layout.CLASS_TILL
                 || (test != 0 && test != 1)
                 || early
                 || Bytes.compare(certificate, notBefore, certificate, expires, Bytes.COUNTER) >= 0
-                || lastEpoch) {
+                || Bytes.isFull(certificate, epoch)) {
             ISOException.throwIt(Words.MALFORMED);
         }
     }
@@ -79,7 +80,9 @@ final class Chain {
         }
     }
 
-    /** Throws CERTIFICATE unless the party's certificate has one of these classes and leads to this card's authority. */
+    /**
+     * Throws CERTIFICATE unless the party's certificate has one of these classes and leads to this card's authority.
+     */
     void verifyParty(byte[] data, short party, short operator, byte classes) {
         if (!isOf(data, party, classes)) {
             refuse();
@@ -88,7 +91,10 @@ final class Chain {
         verifyLink(data, party, data, operator);
     }
 
-    /** Throws CERTIFICATE unless it is an operator's, signed by this card's authority. The own operator was verified before. */
+    /**
+     * Throws CERTIFICATE unless it is an operator's, signed by this card's authority. The own operator was verified
+     * before.
+     */
     void verifyOperator(byte[] data, short operator) {
         if (memory.objects.holds(Objects.OPERATOR, data, operator)) {
             return;

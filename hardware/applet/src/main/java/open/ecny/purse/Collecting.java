@@ -4,8 +4,8 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * COLLECT and REFUSE: an open Request goes once to COLLECTED, by the Voucher that answers it, or to REFUSED. What is stored is
- * answered for ever, on a blocked purse too.
+ * COLLECT and REFUSE: an open Request goes once to COLLECTED, by the Voucher that answers it, or to REFUSED. What is
+ * stored is answered for ever, on a blocked purse too.
  */
 final class Collecting {
     /** Where the payer's and its operator's certificate lie behind a signed Voucher. */

@@ -4,8 +4,8 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * The table of commands (docs/spec/apdu.md, *Commands*) and the checks that need nothing but it, in their order: CLA and INS,
- * the way it came (plain or through the secure channel), P1-P2, length, life cycle.
+ * The table of commands (docs/spec/apdu.md, *Commands*) and the checks that need nothing but it, in their order: CLA
+ * and INS, the way it came (plain or through the secure channel), P1-P2, length, life cycle.
  */
 final class Commands {
     static final byte SELECT = 0;
@@ -135,8 +135,8 @@ final class Commands {
     }
 
     /**
-     * Whether a plain command is one of personalisation or life cycle, whatever its parameters: that is told before they are
-     * looked at. A new policy is not: it needs no channel once the purse is active.
+     * Whether a plain command is one of personalisation or life cycle, whatever its parameters: that is told before
+     * they are looked at. A new policy is not: it needs no channel once the purse is active.
      */
     static boolean wantsChannel(byte cla, byte ins, byte p1, byte p2) {
         if (cla != CLA_PURSE || (ins == INS_STORE_DATA && p1 == Objects.POLICY && p2 == 0)) {

@@ -2,7 +2,9 @@ package open.ecny.purse;
 
 import javacard.security.ECKey;
 
-/** The domain parameters of P-256 (SP 800-186, clause 3.2.1.3), set explicitly: few chips know the curve by its size. */
+/**
+ * The domain parameters of P-256 (SP 800-186, clause 3.2.1.3), set explicitly: few chips know the curve by its size.
+ */
 final class Curve {
     static final short SIZE = 32;
 

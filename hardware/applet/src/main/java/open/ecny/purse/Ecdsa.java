@@ -7,11 +7,12 @@ import javacard.security.KeyBuilder;
 import javacard.security.Signature;
 
 /**
- * Signatures of suite ES256 over Sig_structures that are streamed from their places. Outside a signature is r ‖ s, 64 bytes
- * (RFC 9053, clause 2.1); the chip's engine speaks DER (X.690, clause 8.3), so both are translated here.
+ * Signatures of suite ES256 over Sig_structures that are streamed from their places. Outside a signature is r ‖ s, 64
+ * bytes (RFC 9053, clause 2.1); the chip's engine speaks DER (X.690, clause 8.3), so both are translated here.
  *
- * <p>Java Card knows no transient public keys before 3.0.5, so the key of whoever is verified passes through one persistent
- * key object. Between commands it holds the base point of the curve: a command that was refused has left no trace.
+ * <p>Java Card knows no transient public keys before 3.0.5, so the key of whoever is verified passes through one
+ * persistent key object. Between commands it holds the base point of the curve: a command that was refused has left
+ * no trace.
  */
 final class Ecdsa {
     private static final short HALF = Curve.SIZE;
@@ -33,7 +34,10 @@ final class Ecdsa {
         peer.setW(Curve.G, (short) 0, Layout.POINT);
     }
 
-    /** Signs the message whose byte string head and payload are the {@code size} bytes at {@code at}; r ‖ s follows at its place. */
+    /**
+     * Signs the message whose byte string head and payload are the {@code size} bytes at {@code at}; r ‖ s follows at
+     * its place.
+     */
     void sign(byte[] message, short at, short size) {
         engine.init(identity.secret(), Signature.MODE_SIGN);
         begin();
@@ -42,7 +46,10 @@ final class Ecdsa {
         number(from, message, (short) (at + size + Layout.SIGNATURE_HEAD + HALF));
     }
 
-    /** Whether the key in the certificate at {@code certAt} signed the message: wrapped payload at {@code at}, then signature. */
+    /**
+     * Whether the key in the certificate at {@code certAt} signed the message: wrapped payload at {@code at}, then
+     * signature.
+     */
     boolean verify(byte[] certificate, short certAt, byte[] message, short at, short size) {
         if (!take(certificate, certAt) || !toDer(message, (short) (at + size + Layout.SIGNATURE_HEAD))) {
             return false;

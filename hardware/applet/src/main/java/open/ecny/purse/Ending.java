@@ -1,11 +1,10 @@
 package open.ecny.purse;
 
 import javacard.framework.ISOException;
-import javacard.framework.Util;
 
 /**
- * ACKNOWLEDGE and REVERSE: a slot leaves PENDING once, by an outcome that this card has verified itself (rule 6). An outcome
- * that the slot has already is done once more without a trace, whatever comes with it.
+ * ACKNOWLEDGE and REVERSE: a slot leaves PENDING once, by an outcome that this card has verified itself (rule 6). An
+ * outcome that the slot has already is done once more without a trace, whatever comes with it.
  */
 final class Ending {
     private static final short MESSAGE = Layout.PAYLOAD;
@@ -41,7 +40,10 @@ final class Ending {
         end(buffer, Layout.REFUSAL, slot, State.REVERSED_SLOT);
     }
 
-    /** Only a purse decides for itself: of a till, whose class has no secure element, nothing is believed (CERTIFICATE). */
+    /**
+     * Only a purse decides for itself: of a till, whose class has no secure element, nothing is believed
+     * (CERTIFICATE).
+     */
     private void end(byte[] buffer, short size, short slot, byte outcome) {
         if (slot != Vouchers.NONE && memory.slotState(slot) == outcome) {
             return;
@@ -66,12 +68,7 @@ final class Ending {
     void reverse(byte[] buffer) {
         Form.requireSigned(Form.ORDER, Layout.ORDER, buffer, (short) 0);
         if (!identity.is(buffer, (short) (MESSAGE + Layout.ORDER_PAYER))
-                || Util.arrayCompare(
-                        buffer,
-                        (short) (MESSAGE + Layout.ORDER_EPOCH),
-                        memory.state.now,
-                        State.EPOCH,
-                        Bytes.COUNTER) != 0) {
+                || !memory.state.isEpoch(buffer, (short) (MESSAGE + Layout.ORDER_EPOCH))) {
             ISOException.throwIt(Words.WRONG_PURSE);
         }
         short n = (short) (MESSAGE + Layout.ORDER_N);

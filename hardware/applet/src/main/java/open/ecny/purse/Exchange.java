@@ -7,8 +7,9 @@ import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
 /**
- * The data of commands and answers in one transient buffer: pieces of a chain come together in it (ISO/IEC 7816-4, clause
- * 5.3.3), and what of an answer is not fetched yet waits in it for GET RESPONSE (clause 5.3.4). Never both at once.
+ * The data of commands and answers in one transient buffer: pieces of a chain come together in it (ISO/IEC 7816-4,
+ * clause 5.3.3), and what of an answer is not fetched yet waits in it for GET RESPONSE (clause 5.3.4). Never both at
+ * once.
  */
 final class Exchange {
     static final byte CHAINING = 0x10;

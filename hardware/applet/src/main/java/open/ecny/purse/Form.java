@@ -3,11 +3,12 @@ package open.ecny.purse;
 import javacard.framework.ISOException;
 
 /**
- * The constant bytes of every message: what lies between its fields. A message that equals its form outside the fields is in
- * its one deterministic encoding; no parser is needed, and nothing is left to disagree on (docs/spec/messages.cddl).
+ * The constant bytes of every message: what lies between its fields. A message that equals its form outside the
+ * fields is in its one deterministic encoding; no parser is needed, and nothing is left to disagree on
+ * (docs/spec/messages.cddl).
  *
- * <p>A form is a sequence of: length of a run, the run, length of the field behind it. The suite, one byte, is part of the
- * first run, for this card knows one suite only.
+ * <p>A form is a sequence of: length of a run, the run, length of the field behind it. The suite, one byte, is part
+ * of the first run, for this card knows one suite only.
  */
 final class Form {
     static final byte[] REQUEST = {

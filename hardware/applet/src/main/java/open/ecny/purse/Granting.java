@@ -4,8 +4,8 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * GRANT: the operator has seen what this purse did; limits count anew, and what is final makes room. Totals become the maximum
- * of old and new and never pass the purse's own, so a grant that is sent again changes nothing.
+ * GRANT: the operator has seen what this purse did; limits count anew, and what is final makes room. Totals become
+ * the maximum of old and new and never pass the purse's own, so a grant that is sent again changes nothing.
  */
 final class Granting {
     private static final short GRANT = Layout.PAYLOAD;
@@ -28,9 +28,8 @@ final class Granting {
         Form.requireSigned(Form.GRANT, Layout.GRANT, buffer, (short) 0);
         Form.requireAmount(buffer, (short) (GRANT + Layout.GRANT_OUT_ACKED));
         Form.requireAmount(buffer, (short) (GRANT + Layout.GRANT_IN_ACKED));
-        byte[] now = memory.state.now;
         if (!identity.is(buffer, (short) (GRANT + Layout.GRANT_PURSE))
-                || Util.arrayCompare(buffer, (short) (GRANT + Layout.GRANT_EPOCH), now, State.EPOCH, Bytes.COUNTER) != 0) {
+                || !memory.state.isEpoch(buffer, (short) (GRANT + Layout.GRANT_EPOCH))) {
             ISOException.throwIt(Words.WRONG_PURSE);
         }
         byte[] operator = memory.objects.get(Objects.OPERATOR);

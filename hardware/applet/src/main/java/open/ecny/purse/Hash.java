@@ -5,8 +5,8 @@ import javacard.security.MessageDigest;
 /**
  * SHA-256 over what signatures cover and ids are made of, streamed from constant pieces and the message in its place.
  *
- * <p>H(x) is taken over the Sig_structure (RFC 9052, clause 4.4): constant head, protected header, empty external data, and
- * the byte string around the payload, which lies in the envelope in one run with its head.
+ * <p>H(x) is taken over the Sig_structure (RFC 9052, clause 4.4): constant head, protected header, empty external
+ * data, and the byte string around the payload, which lies in the envelope in one run with its head.
  */
 final class Hash {
     /** {@code 84 6A "Signature1"}: array of four, context. */
@@ -20,7 +20,9 @@ final class Hash {
 
     private final MessageDigest sha = MessageDigest.getInstance(MessageDigest.ALG_SHA_256, false);
 
-    /** H of a message whose wrapped payload (byte string head and payload) lies at {@code at}: 32 bytes to {@code to}. */
+    /**
+     * H of a message whose wrapped payload (byte string head and payload) lies at {@code at}: 32 bytes to {@code to}.
+     */
     void message(byte[] wrapped, short at, short size, byte[] to, short toAt) {
         begin();
         sha.doFinal(wrapped, at, size, to, toAt);

@@ -7,8 +7,8 @@ import javacard.security.KeyBuilder;
 import javacard.security.KeyPair;
 
 /**
- * The card's own key pair, made in the card and never told, and the id that follows from it: the thumbprint of the public
- * key (RFC 9679). Whether there is one says the state record.
+ * The card's own key pair, made in the card and never told, and the id that follows from it: the thumbprint of the
+ * public key (RFC 9679). Whether there is one says the state record.
  */
 final class Identity {
     private final State state;

@@ -3,8 +3,8 @@ package open.ecny.purse;
 /**
  * Offsets and lengths, in bytes, of every message that this card reads or writes (docs/spec/messages.cddl).
  *
- * <p>A message has one length and constant offsets. A signed message is {@code D2 84 43 A1 01 26 A0}, the head of a byte
- * string, the payload, {@code 58 40}, the signature; offsets of fields count from the start of the payload.
+ * <p>A message has one length and constant offsets. A signed message is {@code D2 84 43 A1 01 26 A0}, the head of a
+ * byte string, the payload, {@code 58 40}, the signature; offsets of fields count from the start of the payload.
  */
 final class Layout {
     static final short HASH = 32;

@@ -8,8 +8,8 @@ import javacard.framework.Util;
 /**
  * All that the card keeps, and the working memory that it forgets; allocated once, at installation.
  *
- * <p>What the card maker writes comes with the installation parameters, 43 bytes: serial number 8, class that the card will
- * ask to be certified as 1, production 1 (refuses test keys), key version 1, K-ENC 16, K-MAC 16.
+ * <p>What the card maker writes comes with the installation parameters, 43 bytes: serial number 8, class that the
+ * card will ask to be certified as 1, production 1 (refuses test keys), key version 1, K-ENC 16, K-MAC 16.
  */
 final class Memory {
     static final short SERIAL = 8;

@@ -5,8 +5,8 @@ import javacard.framework.Util;
 /**
  * The objects of STORE DATA, two banks each, so that the one in force is never written over.
  *
- * <p>{@code write} copies into the spare bank, not atomically, and marks it as the one in force in the state's image; the
- * caller's commit makes it count.
+ * <p>{@code write} copies into the spare bank, not atomically, and marks it as the one in force in the state's image;
+ * the caller's commit makes it count.
  */
 final class Objects {
     // P1 of STORE DATA.

@@ -4,8 +4,9 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 
 /**
- * PAY: a Request becomes a debit and a Voucher. The reasons to refuse come in the order of docs/spec/statuses.md; a stored
- * Voucher comes before any of them, for policy, PIN and limits never stop the finishing of a transfer (rule 10).
+ * PAY: a Request becomes a debit and a Voucher. The reasons to refuse come in the order of docs/spec/statuses.md; a
+ * stored Voucher comes before any of them, for policy, PIN and limits never stop the finishing of a transfer (rule
+ * 10).
  */
 final class Paying {
     /** Where the payee's and its operator's certificate lie behind a signed Request. */
@@ -88,8 +89,7 @@ final class Paying {
             ISOException.throwIt(Words.WRONG_STATE);
         }
         if (!identity.is(buffer, (short) (request + Layout.TRANSFER_PAYER))
-                || Util.arrayCompare(
-                        buffer, (short) (request + Layout.TRANSFER_EPOCH), now, State.EPOCH, Bytes.COUNTER) != 0) {
+                || !memory.state.isEpoch(buffer, (short) (request + Layout.TRANSFER_EPOCH))) {
             ISOException.throwIt(Words.WRONG_PURSE);
         }
         if (policy.wantsStrongerSuite()) {

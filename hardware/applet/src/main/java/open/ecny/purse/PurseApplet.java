@@ -10,9 +10,9 @@ import javacard.security.RandomData;
 import javacardx.apdu.ExtendedLength;
 
 /**
- * The purse as a Java Card applet: from an APDU to the class that answers it (docs/spec/apdu.md). Of a command first the class
- * byte is looked at, then the chain, then INS, secure messaging, P1-P2 and length, the life cycle, and then the reasons of a
- * purse, which are in the handlers.
+ * The purse as a Java Card applet: from an APDU to the class that answers it (docs/spec/apdu.md). Of a command first
+ * the class byte is looked at, then the chain, then INS, secure messaging, P1-P2 and length, the life cycle, and then
+ * the reasons of a purse, which are in the handlers.
  */
 public final class PurseApplet extends Applet implements ExtendedLength {
     private static final byte SECURE_MESSAGING = 0x04;
@@ -39,7 +39,10 @@ public final class PurseApplet extends Applet implements ExtendedLength {
     /** Whether the purse was selected by name since the power came: before that only SELECT is known. */
     private final boolean[] selected = JCSystem.makeTransientBooleanArray((short) 1, JCSystem.CLEAR_ON_RESET);
 
-    /** Installation parameters (Java Card Runtime Environment Specification, clause 11.2): the 43 bytes of {@link Memory}. */
+    /**
+     * Installation parameters (Java Card Runtime Environment Specification, clause 11.2): the 43 bytes of {@link
+     * Memory}.
+     */
     public static void install(byte[] array, short offset, byte length) {
         short aid = offset;
         short control = (short) (aid + 1 + array[aid]);
@@ -101,7 +104,9 @@ public final class PurseApplet extends Applet implements ExtendedLength {
         exchange.answer(apdu, size);
     }
 
-    /** Class byte (ISO/IEC 7816-4, clause 5.4.1): 0X and 8X, basic channel, chaining, GlobalPlatform secure messaging. */
+    /**
+     * Class byte (ISO/IEC 7816-4, clause 5.4.1): 0X and 8X, basic channel, chaining, GlobalPlatform secure messaging.
+     */
     private static void checkClass(byte cla) {
         if ((cla & 0x60) != 0) {
             ISOException.throwIt((cla & 0xC0) == 0x40 ? Words.CHANNEL_NOT_SUPPORTED : Words.UNKNOWN_CLA);

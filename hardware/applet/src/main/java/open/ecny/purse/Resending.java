@@ -2,7 +2,10 @@ package open.ecny.purse;
 
 import javacard.framework.ISOException;
 
-/** RESEND: stored Vouchers, and Requests that are still open, for a terminal that has lost its answer. Changes nothing. */
+/**
+ * RESEND: stored Vouchers, and Requests that are still open, for a terminal that has lost its answer. Changes
+ * nothing.
+ */
 final class Resending {
     private final Memory memory;
     private final Vouchers vouchers;

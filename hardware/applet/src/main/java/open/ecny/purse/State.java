@@ -6,10 +6,10 @@ import javacard.framework.Util;
 /**
  * The state record: what one commit makes durable.
  *
- * <p>A command works on {@code now}, a transient image that {@code load} takes before it; {@code commit} writes the image over
- * the record in one transaction. So a command that throws has changed nothing, and a card that is torn holds the record
- * before or the record after (transfer.md, rule 3). All that states speak of (vouchers, Requests, objects) is written
- * before the commit, into places that no state points to yet.
+ * <p>A command works on {@code now}, a transient image that {@code load} takes before it; {@code commit} writes the
+ * image over the record in one transaction. So a command that throws has changed nothing, and a card that is torn
+ * holds the record before or the record after (transfer.md, rule 3). All that states speak of (vouchers, Requests,
+ * objects) is written before the commit, into places that no state points to yet.
  */
 final class State {
     static final short LIFECYCLE = 0;
@@ -90,7 +90,12 @@ final class State {
 
     /** Whether the counter at {@code counter} has passed its last value, 2^32 - 2. */
     boolean isExhausted(short counter) {
-        return Util.getShort(now, counter) == -1 && Util.getShort(now, (short) (counter + 2)) == -1;
+        return Bytes.isFull(now, counter);
+    }
+
+    /** Whether the 4 bytes are this purse's epoch. */
+    boolean isEpoch(byte[] other, short at) {
+        return Util.arrayCompare(other, at, now, EPOCH, Bytes.COUNTER) == 0;
     }
 
     /** Writes in + reversed - out, 8 bytes, to {@code to}. */

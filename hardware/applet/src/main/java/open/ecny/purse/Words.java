@@ -3,8 +3,8 @@ package open.ecny.purse;
 import javacard.framework.ISO7816;
 
 /**
- * Status words (ISO/IEC 7816-4, clause 5.6; docs/spec/statuses.md). All but 63Cx promise that persistent memory is as it
- * was before the command.
+ * Status words (ISO/IEC 7816-4, clause 5.6; docs/spec/statuses.md). All but 63Cx promise that persistent memory is as
+ * it was before the command.
  */
 final class Words {
     // Of the transport and the command's form.

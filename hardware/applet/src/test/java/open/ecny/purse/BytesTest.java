@@ -12,7 +12,9 @@ import org.junit.jupiter.api.Test;
 /** Numbers of 4 and 8 bytes, held against those of the Java language. */
 class BytesTest {
     private static final short WIDTH = Bytes.AMOUNT;
-    private static final long[] EDGES = {0, 1, 0xFF, 0x100, (1L << 53) - 1, 1L << 53, Long.MAX_VALUE, Long.MIN_VALUE, -1};
+    private static final long[] EDGES = {
+        0, 1, 0xFF, 0x100, (1L << 53) - 1, 1L << 53, Long.MAX_VALUE, Long.MIN_VALUE, -1
+    };
 
     private static byte[] bytes(long value) {
         return ByteBuffer.allocate(WIDTH).putLong(value).array();
