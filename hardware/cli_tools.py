@@ -14,6 +14,7 @@ from hardware.apdu import ResponseApdu
 from hardware.card_views import info_facts
 from hardware.cli_options import reader_option
 from hardware.emulator.in_reader import SCHEME, has_card
+from hardware.javacard import in_reader as javacard
 from hardware.status_words import describe
 from hardware.taps import card_directory, open_reader, tap
 from hardware.transports.base import Transport
@@ -31,8 +32,9 @@ def readers(ctx: Context) -> None:
     """The readers that --reader can name."""
     found: list[dict[str, Any]] = []
     directory = card_directory(ctx.data)
-    if has_card(directory):
-        found.append({"name": f"{SCHEME}:{directory}", "kind": "emulator", "card": True, "in_use": False})
+    for kind, there in ((SCHEME, has_card(directory)), (javacard.SCHEME, javacard.has_card(directory))):
+        if there:
+            found.append({"name": f"{kind}:{directory}", "kind": kind, "card": True, "in_use": False})
     why = ""
     try:
         found += [

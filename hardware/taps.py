@@ -1,7 +1,8 @@
 """From `--reader` to a hard wallet: which reader is meant, and a card in it, freshly powered.
 
-auto             the emulated card of the data directory where there is one, else the PC/SC reader with a card
+auto             the card of the data directory where there is one, else the PC/SC reader with a card
 emulator         the emulated card of the data directory; emulator:DIR one elsewhere
+javacard         the simulated Java Card of the data directory; javacard:DIR one elsewhere
 NAME, pcsc:NAME  a PC/SC reader by (part of) its name (hardware/readers.py)
 """
 
@@ -15,6 +16,7 @@ from typing import Final
 from .driver import HardWallet
 from .emulator.in_reader import SCHEME, has_card
 from .exchange import CardConnection
+from .javacard import in_reader as javacard
 from .readers import AUTO, open_transport
 from .transports.base import Transport
 
@@ -24,13 +26,15 @@ Wrap = Callable[[Transport], Transport]
 
 
 def card_directory(data: Path) -> Path:
-    """Where the emulated card of a data directory lies."""
+    """Where the card of a data directory lies, emulated or simulated."""
     return data / CARD_DIRECTORY
 
 
 def reader_spec(text: str, data: Path) -> str:
     """What `open_transport` is to be asked for."""
     directory = card_directory(data)
+    if text == javacard.SCHEME or (text == AUTO and javacard.has_card(directory)):
+        return f"{javacard.SCHEME}:{directory}"
     if text == SCHEME or (text == AUTO and has_card(directory)):
         return f"{SCHEME}:{directory}"
     return text

@@ -26,3 +26,10 @@ compile runtime --constraint "$pins" pyproject.toml
 compile build --constraint "$pins" --group build
 compile witness --group witness
 printf 'pyscard\n' | compile pcsc --constraint "$pins" -
+
+# The jars that building the applet takes, plugins included: fetched into an empty place, so that the list is whole.
+jars=$(mktemp -d)
+mvn -q -B -Dmaven.repo.local="$jars" -f hardware/applet/pom.xml package
+(cd "$jars" && find . -name '*.jar' | sed 's,^\./,,' | LC_ALL=C sort | xargs sha256sum) >requirements/maven.sha256
+rm -rf "$jars"
+echo "lock: requirements/maven.sha256"

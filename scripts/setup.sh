@@ -3,8 +3,11 @@
 #
 #   scripts/setup.sh runtime   what the product needs; READER=pcsc adds the PC/SC stack, READER=auto uses it where it is there
 #   scripts/setup.sh dev       the same with linters and test libraries
-#   scripts/setup.sh full      the same with the PC/SC stack, its tools, and the venv of the independent COSE witness
+#   scripts/setup.sh full      the same with the PC/SC stack, its tools, the venv of the independent COSE witness, and the
+#                              Java Card applet, tested by its own tests
 #
+# CARD=javacard builds the applet at any level; its jars come through Maven's own settings and must have the hashes of
+# requirements/maven.sha256.
 # PYTHON=... picks the interpreter. Missing system parts are installed when this runs as root on Debian or Ubuntu; otherwise it
 # prints the line to run and fails.
 set -euo pipefail
@@ -25,9 +28,10 @@ declare -A PARTS=(
     [openssl]='has openssl'
     [pcsc-tools]='has pcsc_scan'
     [patch]='has patch'
+    [chromium]='has chromium || has chromium-browser || has google-chrome'
 )
 PCSC_PARTS=(pcscd vsmartcard-vpcd gcc libc6-dev swig pkg-config libpcsclite-dev python3-dev)
-TEST_PARTS=(opensc openssl pcsc-tools patch)
+TEST_PARTS=(opensc openssl pcsc-tools patch chromium)
 
 say() { echo "set-up: $*"; }
 fail() {
@@ -135,6 +139,26 @@ install_pyscard() { # from source against the system's libpcsclite, hence the co
     pip_install .venv --require-hashes --no-build-isolation --requirement requirements/pcsc.txt && note .venv pcsc
 }
 
+jars_are_right() { (cd "$jars" 2>/dev/null && sha256sum --check --strict --status "$root/requirements/maven.sha256"); }
+
+build_applet() { # offline as soon as all jars are there; afterwards only when a source changed
+    local applet=hardware/applet root=$PWD jars=${MAVEN_REPOSITORY:-$HOME/.m2/repository} words=(-q -B) sources level
+    mapfile -t sources < <(find "$applet/pom.xml" "$applet/src" -type f | LC_ALL=C sort)
+    [ "$1" = tested ] || words+=(-DskipTests)
+    for level in tested "$1"; do
+        [ -f "$applet/target/ecny-card.jar" ] && noted build "applet-$level" requirements/maven.sha256 "${sources[@]}" && return
+    done
+    say "building $applet"
+    jars_are_right && words+=(--offline)
+    mvn "${words[@]}" -Dmaven.repo.local="$jars" -f "$applet/pom.xml" package >build/applet.log 2>&1 </dev/null ||
+        { tail -n 40 build/applet.log >&2 && fail "the applet does not build (build/applet.log)"; }
+    jars_are_right || {
+        rm -rf "$applet/target"
+        fail "a jar is missing from $jars, or has another hash than requirements/maven.sha256 says"
+    }
+    note build "applet-$1"
+}
+
 main() {
     local level=${1:-} reader=${READER:-auto} parts=() pcsc=no
     case $level in runtime | dev | full) ;; *) fail "usage: scripts/setup.sh runtime|dev|full" ;; esac
@@ -150,6 +174,7 @@ main() {
         pcsc=maybe
     fi
     [ "$level" != full ] || parts+=("${TEST_PARTS[@]}")
+    [ "$level" != full ] && [ "${CARD:-}" != javacard ] || parts+=("${JAVA_PARTS[@]}")
     require "${parts[@]}"
 
     make_venv .venv
@@ -167,6 +192,9 @@ main() {
     if [ "$level" = full ]; then
         make_venv .venv-witness
         install_lock .venv-witness witness
+        build_applet tested
+    elif [ "${CARD:-}" = javacard ]; then
+        build_applet quick
     fi
 }
 

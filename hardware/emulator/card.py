@@ -66,6 +66,23 @@ class ImageFaults:
         return faults.take(self._directory)
 
 
+def fitting(plans: Faults, command: bytes, exchange: int) -> FaultPlan | None:
+    """The plan that waits for this command, the `exchange`-th since power-up; it stays armed until it strikes."""
+    plan = plans.armed()
+    if plan is None:
+        return None
+    try:
+        apdu = CommandApdu.from_bytes(command)
+    except CodecError:
+        return None
+    if apdu.cla & CHAINING_BIT and plan.exchange is None:
+        return None  # a command is the whole chain: its last piece
+    names = {name_of(apdu)}
+    if apdu.ins in set(Ins):
+        names.add(Ins(apdu.ins).name.replace("_", " "))
+    return plan if any(plan.fits(name, apdu.ins, exchange) for name in names) else None
+
+
 class EmulatedCard:
     """A `CardLike` on `flash`. `randomness` gives the random source of each power session; `plans` tears it."""
 
@@ -107,7 +124,7 @@ class EmulatedCard:
         if self._os is None:
             raise CardTorn("the card has no power")
         self._exchanges += 1
-        plan = self._fitting(command)
+        plan = fitting(self._plans, command, self._exchanges)
         if plan is not None and plan.tear is Tear.BEFORE:
             self._tear()
         if plan is not None and plan.tear is Tear.DURING:
@@ -142,23 +159,6 @@ class EmulatedCard:
     def signatures(self) -> int:
         """Signatures that the card made since its power-up; 0 without power."""
         return self._vault.signatures if self._vault else 0
-
-    def _fitting(self, command: bytes) -> FaultPlan | None:
-        """The plan that waits for this command; it stays armed until it strikes."""
-        plan = self._plans.armed()
-        if plan is None:
-            return None
-        try:
-            apdu = CommandApdu.from_bytes(command)
-        except CodecError:
-            return None
-        if apdu.cla & CHAINING_BIT and plan.exchange is None:
-            return None  # a command is the whole chain: its last piece
-        names = {name_of(apdu)}
-        if apdu.ins in set(Ins):
-            names.add(Ins(apdu.ins).name.replace("_", " "))
-        fits = any(plan.fits(name, apdu.ins, self._exchanges) for name in names)
-        return plan if fits else None
 
     def _tear(self) -> None:
         plan = self._plans.take()

@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -27,23 +28,39 @@ from hardware.emulator.profiles import (
     seed_serial,
 )
 from hardware.instructions import Ins
+from hardware.javacard import in_reader as javacard
+from hardware.javacard.card import JavaCard
 from hardware.taps import card_directory
 from wallet_core.cli import Context, common_options
-from wallet_core.errors import NoCardError, UsageError
+from wallet_core.errors import ConfigurationError, NoCardError, UsageError
+
+Card = EmulatedCard | JavaCard
 
 
 @click.command()
 @click.option("--serial", metavar="HEX16", help="Serial number, 16 hexadecimal digits; without it a random one.")
 @click.option("--seed", metavar="TEXT", help="Makes the card's randomness repeatable: for tests.")
 @click.option("--profile", default="hk-visitor", show_default=True, type=click.Choice(sorted(PROFILES)))
+@click.option(
+    "--card",
+    "kind",
+    default="emulator",
+    show_default=True,
+    type=click.Choice(["emulator", javacard.SCHEME]),
+    help="The emulator, or the applet on a simulated Java Card (needs Java).",
+)
 @common_options
-def new(ctx: Context, serial: str | None, seed: str | None, profile: str) -> None:
+def new(ctx: Context, serial: str | None, seed: str | None, profile: str, kind: str) -> None:
     """Make a blank emulated card in the data directory. Its keys lie there in the clear: test money only."""
     number = secrets.randbits(128) if seed is None else seed_number(seed)
-    directory = card_directory(ctx.data)
-    facts = create_card(directory, find_profile(profile), _serial(serial, seed), number)
-    shown = {"directory": str(directory), "serial": facts.serial.hex(), "profile": facts.profile}
-    ctx.emit(shown, f"blank card {facts.serial.hex()} ({facts.profile}) in {directory}")
+    directory, its_serial = card_directory(ctx.data), _serial(serial, seed)
+    if javacard.has_card(directory):
+        raise ConfigurationError(f"{directory} holds a card already", next_step="Choose another directory.")
+    create = javacard.create_card if kind == javacard.SCHEME else create_card
+    create(directory, find_profile(profile), its_serial, number)
+    shown = {"directory": str(directory), "serial": its_serial.hex(), "profile": profile, "card": kind}
+    what = "blank Java Card" if kind == javacard.SCHEME else "blank card"
+    ctx.emit(shown, f"{what} {its_serial.hex()} ({profile}) in {directory}")
 
 
 def _serial(text: str | None, seed: str | None) -> bytes:
@@ -92,8 +109,7 @@ def emulate(
     with contextlib.ExitStack() as held:
         if profile is None and seed is None:
             directory = card_directory(ctx.data)
-            image, card = open_card(directory)
-            held.enter_context(contextlib.closing(image))
+            card = _open(directory, held)
             if plan:
                 faults.arm(directory, plan)
         else:
@@ -106,10 +122,19 @@ def emulate(
         vpcd.serve(card, remote, connect=vpcd.connect_tcp(host, port), reinsert_ms=0, on_event=show)
 
 
+def _open(directory: Path, held: contextlib.ExitStack) -> Card:
+    """The card of this directory, whichever of the two it is, until `held` closes."""
+    if javacard.has_card(directory):
+        return held.enter_context(contextlib.closing(javacard.JavaCardImage(directory))).card
+    image, card = open_card(directory)
+    held.enter_context(contextlib.closing(image))
+    return card
+
+
 class _Show:
     """Prints what happens to the card, and brings a torn one back when its plan says so."""
 
-    def __init__(self, ctx: Context, card: EmulatedCard, remote: vpcd.Remote) -> None:
+    def __init__(self, ctx: Context, card: Card, remote: vpcd.Remote) -> None:
         self._ctx, self._card, self._remote = ctx, card, remote
 
     def __call__(self, event: vpcd.Event) -> None:
@@ -179,7 +204,7 @@ def fault(
 ) -> None:
     """Arm one power cut for the emulated card; the first command that fits consumes it."""
     directory = card_directory(ctx.data)
-    if not has_card(directory):
+    if not has_card(directory) and not javacard.has_card(directory):
         raise NoCardError(f"{directory} holds no card image", next_step="Make a card with `ecny card new`.")
     if clear:
         waited = faults.take(directory) is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,6 +19,7 @@ from wallet_core.certificates import CertificateClass
 from wallet_core.errors import NoCardError, TransportError, UsageError
 
 STOP_TIMEOUT_S: Final = 10.0
+SEED_VARIABLE: Final = "ECNY_CARD_SEED"
 COMMIT_BYTES: Final = 512
 """Old values that a transaction may hold; current chips have 256 to 2,048 bytes."""
 
@@ -39,6 +41,15 @@ class MemoryReport:
     commit_high_water: int
     writes: int
     allocations: int
+
+    def after(self, before: MemoryReport) -> MemoryReport:
+        """This report of a card that was started again, and the one of its process before."""
+        return replace(
+            self,
+            commit_high_water=max(self.commit_high_water, before.commit_high_water),
+            writes=self.writes + before.writes,
+            allocations=self.allocations + before.allocations,
+        )
 
     @property
     def line(self) -> str:
@@ -74,11 +85,12 @@ class JavaCardProcess:
         words += ["--host", HOST, "--port", str(self.reader.port), "--control", "--reinsert-ms", "0"]
         words += ["--class", str(int(subject_class)), "--commit-bytes", str(commit_bytes)]
         words += ["--serial", serial.hex()] if serial is not None else []
-        words += ["--seed", seed] if seed is not None else []
         words += ["--image", str(image)] if image is not None else []
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill up
+        # Its key pair follows from the seed, which therefore is in no list of processes.
+        environment = {**os.environ, SEED_VARIABLE: seed} if seed is not None else None
         self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+            words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
         )
         try:
             self._await()

@@ -12,6 +12,8 @@ from support.pcscd import READERS, PrivatePcscd
 from wallet_core.errors import EcnyError, ExitCode
 
 CHOICES = ("auto", "pcsc", "inprocess")
+CARDS = {"emulator": "emulator", "javacard": "Java Card applet on a simulated chip"}
+"""CARD= and how the desk calls it."""
 VPCD_ADDRESS = "127.0.0.1:35963"
 STACK_HINT = "sudo apt-get install pcscd vsmartcard-vpcd gcc swig pkg-config libpcsclite-dev python3-dev"
 
@@ -30,18 +32,21 @@ class Desk:
 
 
 @contextlib.contextmanager
-def open_desk(choice: str) -> Iterator[Desk]:
-    """The desk for READER=`choice`; `auto` takes PC/SC where all of it is present. Raises DemoError."""
+def open_desk(choice: str, card: str) -> Iterator[Desk]:
+    """The desk for READER=`choice` with the visitor's card CARD=`card`; `auto` takes PC/SC where all of it is present.
+
+    Raises DemoError.
+    """
     reason = _missing_stack()
     if choice == "pcsc" and reason is not None:
         raise DemoError(f"READER=pcsc: {reason}\n  → {STACK_HINT}", ExitCode.NO_SERVICE)
     if choice == "inprocess" or reason is not None:
         why = "" if choice == "inprocess" else f" (no PC/SC stack: {reason})"
-        yield Desk(f"reader: in process, card: emulator{why}")
+        yield Desk(f"reader: in process, card: {CARDS[card]}{why}")
         return
     with _pcscd() as service:
         environment = {**service.environment(), "ECNY_READER": f"pcsc:{READERS[0]}"}
-        yield Desk(f"reader: {READERS[0]} (PC/SC), card: emulator", service.inside, environment)
+        yield Desk(f"reader: {READERS[0]} (PC/SC), card: {CARDS[card]}", service.inside, environment)
 
 
 def _missing_stack() -> str | None:

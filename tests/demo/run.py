@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 from demo import readers
-from demo.books import read_books
+from demo.books import Books, read_books
 from demo.processes import DemoError, Ecny, Emulator, Server, step
 from demo.setting import Setting, certify_operator, enrol_till, load_card, personalise_card
+from hardware.javacard.in_reader import memory_report
+from hardware.taps import card_directory
 
 REINSERT_MS = 700
 DATA = Path("build/demo")
@@ -20,8 +22,8 @@ DATA = Path("build/demo")
 def main() -> int:
     arguments = _parse()
     try:
-        with readers.open_desk(arguments.reader) as desk:
-            return Story(arguments.data.resolve(), arguments.load, arguments.sales, desk).play()
+        with readers.open_desk(arguments.reader, arguments.card) as desk:
+            return Story(arguments.data.resolve(), arguments.load, arguments.sales, desk, arguments.card).play()
     except DemoError as exc:
         print(f"demo: {exc}", file=sys.stderr)
         return exc.exit_code
@@ -35,6 +37,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, default=DATA, help="where the state is left")
     parser.add_argument("--reader", choices=readers.CHOICES, default="auto", help="(READER=)")
+    parser.add_argument("--card", choices=tuple(readers.CARDS), default="emulator", help="the visitor's card (CARD=)")
     return parser.parse_args()
 
 
@@ -55,8 +58,8 @@ def rmb(fen: int) -> str:
 class Story:
     """The four acts. Amounts in fen."""
 
-    def __init__(self, data: Path, load: int, sales: list[int], desk: readers.Desk) -> None:
-        self._load, self._sales, self._desk = load, sales, desk
+    def __init__(self, data: Path, load: int, sales: list[int], desk: readers.Desk, card: str) -> None:
+        self._load, self._sales, self._desk, self._card = load, sales, desk, card
         self._port = 0
         if data.exists():
             shutil.rmtree(data)
@@ -79,12 +82,14 @@ class Story:
             self._prepare_online()
             self._sell_offline()
             self._settle()
-            return self._balance_the_books()
+            books = read_books(self._ecny, self._setting)
+        return self._balance(books)
 
     def _certify(self) -> None:
         step(self._say, ["1. The authority certifies an operator and issues test money; the operator gets a server."])
         certify_operator(self._ecny, self._setting, self._load)
-        self._ecny.run("card", "new", "--profile", "hk-visitor")
+        kind = () if self._card == "emulator" else ("--card", self._card)
+        self._ecny.run("card", "new", *kind, "--profile", "hk-visitor")
 
     def _prepare_online(self) -> None:
         with Server(self._ecny) as server:
@@ -116,8 +121,7 @@ class Story:
             self._ecny.run("pos", "sync")
             self._ecny.run("server", "ledger")
 
-    def _balance_the_books(self) -> int:
-        books = read_books(self._ecny, self._setting)
+    def _balance(self, books: Books) -> int:
         self._say("")
         for fault in books.faults:
             self._say(f"WRONG: {fault}")
@@ -127,6 +131,9 @@ class Story:
             return 1
         if books.faults:
             return 1
+        report = memory_report(card_directory(self._ecny.data))
+        if report is not None:
+            self._say(report.line)
         self._say(books.line)
         return 0
 

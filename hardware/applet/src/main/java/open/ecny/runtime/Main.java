@@ -18,7 +18,7 @@ import java.util.Map;
  * --host H           where the reader listens; 127.0.0.1
  * --serial HEX16     serial number; random
  * --class N          what it asks to be certified as: 3 hard wallet, 4 merchant's purse; 3
- * --seed TEXT        makes its randomness repeatable: for tests
+ * --seed TEXT        makes its randomness repeatable: for tests (or ECNY_CARD_SEED, which no list of processes shows)
  * --image FILE       keeps its memory there
  * --commit-bytes N   capacity of its commit buffer; 512
  * --reinsert-ms N    from a tear to the card being put back; 600, which is longer than vpcd needs to notice
@@ -78,8 +78,9 @@ public final class Main {
         int capacity = number("--commit-bytes", Chip.COMMIT_CAPACITY);
         Chip chip = new Chip(APPLET, AID, Factory.parameters(AID, serial, (byte) subjectClass), capacity);
         CardImage image = options.containsKey("--image") ? new CardImage(Path.of(options.get("--image")), chip) : null;
-        if (options.containsKey("--seed")) {
-            RandomSource.replay(options.get("--seed"), image == null ? 1 : image.session());
+        String seed = options.getOrDefault("--seed", System.getenv("ECNY_CARD_SEED"));
+        if (seed != null) {
+            RandomSource.replay(seed, image == null ? 1 : image.session());
         }
         if (options.containsKey("--control")) {
             Thread line = new Thread(() -> control(chip, control), "control");
