@@ -13,7 +13,7 @@ from wallet_core.keys import PublicKey
 FOLDER = ROOT / "tests" / "vectors"
 FILES = (
     *("apdus.json", "audit.json", "certificates.json", "chains.json", "frauds.json"),
-    *("keys.json", "messages.json", "negative.json"),
+    *("keys.json", "messages.json", "negative.json", "purse.json"),
 )
 
 

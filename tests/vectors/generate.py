@@ -19,6 +19,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import apdus  # noqa: E402
 import chains  # noqa: E402
+import decision_cases  # noqa: E402
 import every  # noqa: E402
 import frauds  # noqa: E402
 import negative  # noqa: E402
@@ -362,6 +363,12 @@ def all_files() -> dict[str, dict[str, Any]]:
         "frauds.json": {"origin": OURS, "vectors": frauds.good(), "refused": frauds.refused()},
         "chains.json": {"origin": OURS, "vectors": chains.vectors()},
         "apdus.json": {"origin": OURS, "batch_key": TEST_BATCH_KEY.hex(), "vectors": apdus.vectors()},
+        "purse.json": {
+            "origin": OURS,
+            "purse": keys.CARD.id.hex(),
+            "audit_key": samples.AUDIT_KEY.hex(),
+            "vectors": decision_cases.vectors(),
+        },
         "negative.json": {"origin": OURS, "vectors": [*negative.vectors(), *every.vectors()]},
     }
 
