@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from random import Random
 from typing import Final
 
@@ -232,12 +232,25 @@ def make_ready(
     `endurance`: how often a cell of its flash can be programmed; None: for ever. `plans` are heeded from
     its first use on, not while it is made.
     """
+    number = ready_seed(profile, seed)
+    flash = _flash(number, endurance)
+    flash.restore(_made(profile, seed, endurance))
+    return EmulatedCard(flash, seeded(number), plans)
+
+
+@lru_cache(maxsize=64)
+def _made(profile: ReadyProfile, seed: str, endurance: int | None) -> bytes:
+    """The snapshot of the card as it is made; worked out once, for it is always the same."""
     number, serial = ready_seed(profile, seed), ready_serial(profile, seed)
-    flash = Flash(CARD_LAYOUT.cells, rng=Random(number), endurance=endurance)  # noqa: S311  # chance that a seed replays
+    flash = _flash(number, endurance)
     manufacture(flash, profile.card, serial)
     if profile.personalised:
         _issue(EmulatedCard(flash, seeded(number)), serial, profile.load)
-    return EmulatedCard(flash, seeded(number), plans)
+    return flash.snapshot()
+
+
+def _flash(number: int, endurance: int | None) -> Flash:
+    return Flash(CARD_LAYOUT.cells, rng=Random(number), endurance=endurance)  # noqa: S311  # chance that a seed replays
 
 
 def _issue(card: EmulatedCard, serial: bytes, load: int) -> None:

@@ -22,6 +22,13 @@ def desk() -> Iterator[DeskClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def still() -> Iterator[DeskClient]:
+    """A desk for tests that change nothing on it."""
+    with open_desk() as client:
+        yield client
+
+
 # The specification and the code ------------------------------------------------------------------------------------
 
 
@@ -58,9 +65,9 @@ def test_the_page_lists_the_events_that_the_code_emits() -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:80", "localhost:4712", ""])
-def test_under_another_name_the_desk_does_not_answer(desk: DeskClient, host: str) -> None:
+def test_under_another_name_the_desk_does_not_answer(still: DeskClient, host: str) -> None:
     for path in ("/", "/api/desk", "/static/desk.js"):
-        assert problem(desk.http.get(path, headers={"Host": host}))["code"] == "wrong-host"
+        assert problem(still.http.get(path, headers={"Host": host}))["code"] == "wrong-host"
 
 
 @pytest.mark.parametrize(
@@ -73,10 +80,10 @@ def test_under_another_name_the_desk_does_not_answer(desk: DeskClient, host: str
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_a_page_from_elsewhere_is_refused_even_with_the_token(desk: DeskClient, headers: dict[str, str]) -> None:
-    assert problem(desk.call("GET", "/api/desk", **headers))["code"] == "wrong-origin"
-    assert problem(desk.call("POST", f"/api/cards/{VISITOR}/insert", **headers))["code"] == "wrong-origin"
-    assert desk.desk.card(VISITOR).slot is None
+def test_a_page_from_elsewhere_is_refused_even_with_the_token(still: DeskClient, headers: dict[str, str]) -> None:
+    assert problem(still.call("GET", "/api/desk", **headers))["code"] == "wrong-origin"
+    assert problem(still.call("POST", f"/api/cards/{VISITOR}/insert", **headers))["code"] == "wrong-origin"
+    assert still.desk.card(VISITOR).slot is None
 
 
 def test_the_desks_own_page_is_answered(desk: DeskClient) -> None:
@@ -89,18 +96,18 @@ def test_the_desks_own_page_is_answered(desk: DeskClient) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "another", "token-of-this-boo"])
-def test_nothing_changes_without_the_token(desk: DeskClient, token: str | None) -> None:
-    before = desk.desk.events.newest
+def test_nothing_changes_without_the_token(still: DeskClient, token: str | None) -> None:
+    before = still.desk.events.newest
     given = {"Host": HOST} | ({} if token is None else {TOKEN_HEADER: token})
-    rules = [rule for rule in desk.http.application.url_map.iter_rules() if rule.rule.startswith("/api/")]
+    rules = [rule for rule in still.http.application.url_map.iter_rules() if rule.rule.startswith("/api/")]
     tried = 0
     for rule in rules:
         for method in (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}:
             path = re.sub(r"<card_id>", VISITOR, rule.rule).replace("<name>", "x").replace("<int:cell>", "0")
-            assert problem(desk.http.open(path, method=method, json={}, headers=given))["code"] == "not-authorised"
+            assert problem(still.http.open(path, method=method, json={}, headers=given))["code"] == "not-authorised"
             tried += 1
     assert tried > 15
-    assert desk.desk.events.newest == before
+    assert still.desk.events.newest == before
 
 
 def test_every_answer_is_hardened_and_the_page_says_what_it_is(desk: DeskClient) -> None:
@@ -176,10 +183,10 @@ ALWAYS = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "code"), ALWAYS, ids=[f"{m} {p} {b}"[:70] for m, p, b, _ in ALWAYS])
-def test_what_is_refused(desk: DeskClient, method: str, path: str, body: object, code: str) -> None:
-    before = desk.desk.events.newest
-    assert desk.refused(path, body, method=method)["code"] == code
-    assert desk.desk.events.newest == before
+def test_what_is_refused(still: DeskClient, method: str, path: str, body: object, code: str) -> None:
+    before = still.desk.events.newest
+    assert still.refused(path, body, method=method)["code"] == code
+    assert still.desk.events.newest == before
 
 
 @pytest.mark.parametrize(
@@ -193,9 +200,9 @@ def test_what_is_refused(desk: DeskClient, method: str, path: str, body: object,
         (b" " * 20_000, "application/json", "too-large"),
     ],
 )
-def test_bodies_that_are_none(desk: DeskClient, data: bytes, kind: str, code: str) -> None:
+def test_bodies_that_are_none(still: DeskClient, data: bytes, kind: str, code: str) -> None:
     headers = {"Host": HOST, TOKEN_HEADER: "token-of-this-boot"}
-    answer = desk.http.post(f"/api/cards/{VISITOR}/apdu", data=data, content_type=kind, headers=headers)
+    answer = still.http.post(f"/api/cards/{VISITOR}/apdu", data=data, content_type=kind, headers=headers)
     assert problem(answer)["code"] == code
 
 

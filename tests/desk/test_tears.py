@@ -206,8 +206,7 @@ def test_an_answer_takes_a_real_cards_time(desk: DeskClient) -> None:
     desk.pay()
     model = [event.facts["entry"]["model_ms"] for event in desk.events(begun)]
     assert len(model) == 3
-    assert 60 < model[1] < 200  # PAY signs; the others do not
-    assert max(model[0], model[2]) < 20
+    assert model[1] > 3 * max(model[0], model[2]) > 0  # PAY signs and writes; the others do not
     desk.do(f"cards/{VISITOR}/latency", method="DELETE")
     desk.do(f"cards/{VISITOR}/apdu", {"apdu": "00CADF0400"})
     assert "model_ms" not in desk.events()[-1].facts["entry"]
