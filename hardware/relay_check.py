@@ -43,7 +43,7 @@ class Margin:
     """
 
     grace_ms: float = 10.0
-    part: float = 0.10
+    part: float = 0.05
 
     def __post_init__(self) -> None:
         if self.grace_ms < 0 or self.part < 0:

@@ -61,17 +61,16 @@ SCENES: Final[Mapping[str, tuple[Exchange, ...]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What surrounds the card, ms; `empty_command`: charge the published upper bound for each exchange's dispatch."""
+    """What surrounds the card, ms, and the waiting time that it has agreed on."""
 
     polling: float
     reader: float
     host: float
     fwi: int
-    empty_command: bool = False
 
 
 TYPICAL: Final = Setting(polling=10.0, reader=2.0, host=8.1, fwi=7)
-WORST: Final = Setting(polling=100.0, reader=24.0, host=40.1, fwi=4, empty_command=True)
+WORST: Final = Setting(polling=100.0, reader=24.0, host=40.1, fwi=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +97,6 @@ class Shares:
 def tap_shares(exchanges: tuple[Exchange, ...], times: CardTimes, link: Link, setting: Setting = TYPICAL) -> Shares:
     """One tap on this chip, link and setting (whose `fwi` replaces the link's)."""
     link = replace(link, fwi=setting.fwi)
-    if setting.empty_command:
-        times = replace(times, apdu=times.empty_command)
     cards = [command_share(times, one.ins, one.p1, one.sent, one.received) for one in exchanges]
     return Shares(
         activation=setting.polling + activation_ms(link),
@@ -117,16 +114,15 @@ FLOOR_EXCHANGES: Final = ((13, 2 + 32 + 4 + 4), (6 + 32 + 4 + 8 + 32, 64 + SEALE
 """Bytes that no design of this kind can leave out. There: the AID; who asks, his counter, amount, order. Back: who the
 card is, its epoch and counter; a signature and the sealed totals. All else the other side knows or can derive."""
 _FLOOR_SIGNED: Final = 32 + 4 + 4 + FLOOR_EXCHANGES[1][0] - 6 + SEALED_SIZE  # payer, epoch, counter, question, totals
-_FLOOR_WORK: Final = Work(signs=1, hashed=(_FLOOR_SIGNED,), sealed=SEALED_SIZE, commits=1)
+_FLOOR_WORK: Final = Work(signs=1, hashed=(_FLOOR_SIGNED,), sealed=SEALED_SIZE, commits=1, commit_bytes=64)
 
 
 def floor_shares(times: CardTimes, link: Link, setting: Setting = TYPICAL) -> Shares:
     """What is left when nothing can be left out any more: two exchanges (the payer's counter has to be in what is
     asked), the bytes of `FLOOR_EXCHANGES`, one signature over them, the totals sealed, one commit of one page (a
-    deterministic signature can be made again, and need not be stored), no S(WTX)."""
+    deterministic signature can be made again, and need not be stored), no S(WTX), and a card whose own code takes no
+    time, as native code nearly does."""
     link = replace(link, fwi=setting.fwi)
-    if setting.empty_command:
-        times = replace(times, apdu=times.empty_command)
     carried = [there + back for there, back in FLOOR_EXCHANGES]
     paying = work_share(times, _FLOOR_WORK, carried[1])
     reading = work_share(times, Work(), carried[0])

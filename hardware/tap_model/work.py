@@ -1,14 +1,15 @@
 """What each command costs the card itself, from the specification's steps and one chip's published times.
 
-`WORK` says which operations a command of docs/spec/apdu.md cannot be done without: signatures made and verified, bytes
-hashed and sealed, bytes written before the commit, commits. An applet that keeps its state and policy parsed does no
-more than these.
+`WORK` says what the Java Card applet (hardware/applet) does for a command of docs/spec/apdu.md: signatures made and
+verified, bytes hashed and sealed, bytes written before the commit, commits; and how many bytecodes it executes and how
+often it calls the API, counted in its simulator (tests/bench/bytecodes.py counts again). A certificate of the card's
+own operator is known to it and needs one verification less than said here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -29,8 +30,8 @@ from hardware.tap_model.chips import CardTimes
 from wallet_core.audit import SEALED_SIZE
 from wallet_core.messages import CertificationRequest, Report
 
-COMMIT_BYTES: Final = 64
-"""Totals, counter, slot state: what one commit of a payment changes."""
+COMMIT_BYTES: Final = 97
+"""The applet's state record: what one commit changes."""
 _ENVELOPE: Final = 56  # by which a Sig_structure is shorter than its COSE_Sign1: other head, no signature
 _SHA256_TAIL: Final = 9  # of the padding, at least
 _AES_BLOCK: Final = 16
@@ -40,7 +41,10 @@ _SCALAR: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Operations of one command. Bytes: `hashed` of each message, `sealed` by AES, `written` to NVM before a commit."""
+    """Operations of one command. Bytes: `hashed` of each message, `sealed` by AES, `written` to NVM before a commit.
+
+    `bytecodes` of the applet, `calls` of the API.
+    """
 
     signs: int = 0
     verifies: int = 0
@@ -48,6 +52,9 @@ class Work:
     sealed: int = 0
     written: int = 0
     commits: int = 0
+    commit_bytes: int = COMMIT_BYTES
+    bytecodes: int = 0
+    calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,36 @@ WORK: Final[Mapping[tuple[int, int], Work]] = MappingProxyType(
     }
 )
 """(INS, P1) → operations. A command that is not here has no cryptography and writes nothing."""
+_COUNTED: Final[Mapping[tuple[int, int | None], tuple[int, int]]] = MappingProxyType(
+    {
+        (Ins.SELECT, None): (1_750, 13),
+        (Ins.GET_DATA, None): (1_010, 11),
+        (Ins.GET_RESPONSE, None): (110, 7),
+        (Ins.VERIFY, None): (1_900, 15),
+        (Ins.PAY, 0): (9_200, 36),
+        (Ins.PAY, 1): (22_300, 76),
+        (Ins.REQUEST, 0): (4_750, 21),
+        (Ins.REQUEST, 1): (11_000, 45),  # between PAY's difference and COLLECT's
+        (Ins.COLLECT, None): (19_100, 78),
+        (Ins.REFUSE, None): (2_370, 34),
+        (Ins.REPORT, None): (6_500, 21),
+    }
+)
+"""(INS, P1) → bytecodes and calls of the API, counted in the applet's simulator."""
+_PER_VERIFICATION: Final = 4_400
 _ANSWERING: Final = (Ins.PAY, Ins.REQUEST, Ins.COLLECT, Ins.REFUSE, Ins.REPORT, Ins.GENERATE_KEY_PAIR)
+
+
+_UNCOUNTED: Final = Work(bytecodes=2000, calls=15)  # as VERIFY
+
+
+def work_of(ins: int, p1: int) -> Work:
+    """What the applet does for this command, with its bytecodes; a command that is not known is small."""
+    work = WORK.get((ins, p1), Work())
+    bytecodes, calls = _COUNTED.get((ins, p1)) or _COUNTED.get((ins, None)) or (0, 0)
+    if not bytecodes:
+        bytecodes, calls = _UNCOUNTED.bytecodes + work.verifies * _PER_VERIFICATION, _UNCOUNTED.calls
+    return replace(work, bytecodes=bytecodes, calls=calls)
 
 
 def command_share(times: CardTimes, ins: int, p1: int, sent: int, received: int) -> CardShare:
@@ -132,9 +168,9 @@ def command_share(times: CardTimes, ins: int, p1: int, sent: int, received: int)
     Two bytes where data was due are a refusal, which costs the dispatch only. A stored answer looks like a fresh one
     and is counted as one: the figure is an upper bound then. The AES of the secure channel is not counted.
     """
-    work = WORK.get((ins, p1), Work())
+    work = work_of(ins, p1)
     if ins in _ANSWERING and received <= _STATUS_WORD:
-        work = Work()
+        work = _UNCOUNTED
     return work_share(times, work, carried=sent + received)
 
 
@@ -142,12 +178,13 @@ def work_share(times: CardTimes, work: Work, carried: int) -> CardShare:
     """These operations on this chip; `carried`: bytes that came and went."""
     hashing = sum(sha256_blocks(size) for size in work.hashed) * times.sha256_block
     signing = work.signs * (times.use_key + times.sign)
-    verifying = work.verifies * (times.load_key + times.use_key + times.verify)
+    loads = work.verifies + 1 if work.verifies else 0  # at the end the applet puts a constant key back
+    verifying = loads * times.load_key + work.verifies * (times.use_key + times.verify)
     sealing = times.aes_init + work.sealed / _AES_BLOCK * times.aes_block if work.sealed else 0.0
     return CardShare(
         crypto=hashing + signing + verifying + sealing,
-        nvm=times.write_ms(work.written) + work.commits * (times.commit + times.write_ms(COMMIT_BYTES)),
-        applet=times.apdu + carried / 256 * times.copy_256,
+        nvm=times.write_ms(work.written) + work.commits * (times.commit + times.write_ms(work.commit_bytes)),
+        applet=times.apdu + work.bytecodes * times.bytecode + (work.calls + carried / 256) * times.copy_256,
     )
 
 

@@ -46,6 +46,7 @@ BOUNDS: Final = (
     Bound("tap_modelled", "known_card_signatures", "==", 1),
     Bound("tap_modelled", "typical_ms", "<=", 300),
     Bound("tap_modelled", "worst_ms", "<=", 500, required=False),
+    Bound("applet_work", "ratio", "<=", 1.1),
     Bound("tap_overhead", "ratio", "<=", 1.3, required=False),
     Bound("tap_overhead", "tap_ms", "<=", 2, required=False),
 )
@@ -84,6 +85,17 @@ def _modelled(figures: Figures) -> list[str]:
         *lines,
         f"{chip} at {kbps} kbit/s, published times; modelled, not measured",
         f"known card {figures['typical_ms']} ms, floor {figures['floor_ms']} ms, {figures['over_floor']:.0%} above it",
+    ]
+
+
+def _applet_work(figures: Figures) -> list[str]:
+    return [
+        f"{'':<22}{'bytecodes':>10}{'modelled':>10}{'API calls':>11}{'modelled':>10}",
+        *(
+            f"{name:<22}{one['bytecodes']:>10,}{one['modelled_bytecodes']:>10,}{one['calls']:>11}{one['modelled_calls']:>10}"
+            for name, one in figures["commands"].items()
+        ),
+        f"a known card's tap: {figures['ratio']:.3f} of what is modelled",
     ]
 
 
@@ -143,5 +155,6 @@ _SECTIONS: Final[dict[str, Callable[[Figures], list[str]]]] = {
     "apdu": _apdu,
     "tap_overhead": _overhead,
     "tap_modelled": _modelled,
+    "applet_work": _applet_work,
     "relay": _relay,
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench import exchanges, machine, relay, settling, taps
+from bench import bytecodes, exchanges, machine, relay, settling, taps
 from bench.report import missed, table
 from bench.rounds import NoisyError
 from bench.sizes import FULL, QUICK, Sizes
@@ -29,6 +29,7 @@ Benchmark = Callable[[Sizes, Path], dict[str, Any]]
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {
     "tap_modelled": lambda _sizes, _directory: taps.tap_modelled(),
+    "applet_work": lambda _sizes, directory: bytecodes.applet_work(directory),
     "tap_overhead": lambda sizes, _directory: taps.tap_overhead(sizes),
     "apdu": lambda sizes, _directory: exchanges.apdu(sizes),
     "relay": lambda sizes, _directory: relay.relay(sizes),

@@ -14,7 +14,7 @@ PARTS: Final = {
     "frames": ("bytes on the air", "#3b82c4", "#5aa2e0"),
     "crypto": ("card: cryptography", "#c2540a", "#f0883e"),
     "nvm": ("card: NVM", "#1e7d46", "#4ac26b"),
-    "applet": ("card: the rest", "#9a7b1c", "#d4b13f"),
+    "applet": ("card: applet code", "#9a7b1c", "#d4b13f"),
     "extensions": ("S(WTX)", "#b02a6b", "#ec6cb9"),
     "reader": ("reader", "#6b4fbb", "#a58cf0"),
     "host": ("till", "#0f7c86", "#3fc3cf"),
@@ -28,9 +28,9 @@ YARDSTICKS: Final = (
 )
 """Milliseconds; sources in docs/explanation/how-long-a-tap-takes.md."""
 
-_LEFT, _SCALE, _TOP, _ROW, _BAR = 250, 1.1, 96, 38, 22
+_LEFT, _SCALE, _TOP, _ROW, _BAR = 250, 0.98, 96, 38, 22
 _LABELLED: Final = 'aria-labelledby="title desc"'
-_AXIS: Final = (0, 100, 200, 300, 400, 500, 600)
+_AXIS: Final = (0, 100, 200, 300, 400, 500, 600, 700)
 _LIMITS: Final = ((300, "300: our aim"), (500, "500: EMV's aim"))
 
 

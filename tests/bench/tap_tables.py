@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from bench.taps import KBPS, tap_modelled
+from hardware.instructions import Ins
 from hardware.tap_model import CURRENT, DIVISORS, PUBLISHED, SCENES, TYPICAL, WORST, Link, floor_shares, tap_shares
+from hardware.tap_model.work import work_of
 
 NAMES: Final = {
     "known_card": "the till has its certificate",
@@ -19,7 +21,7 @@ _PARTS: Final = {
     "frames": "bytes on the air",
     "crypto": "card: cryptography",
     "nvm": "card: NVM",
-    "applet": "card: everything else",
+    "applet": "card: the applet's code, and its system",
     "extensions": "S(WTX)",
     "reader": "reader",
     "host": "till",
@@ -68,11 +70,31 @@ def chips() -> str:
         ("aes_init", "making an AES key ready (measured)"),
         ("page_ms", "64 bytes of NVM (data sheet of another part)"),
         ("commit", "a transaction beside its pages (derived)"),
-        ("apdu", "dispatch of a command (derived)"),
+        ("bytecode", "one bytecode (derived)"),
+        ("copy_256", "256 bytes copied in RAM (measured)"),
+        ("apdu", "the card's system around a command (assumed)"),
         ("empty_command", "an empty command, reader and line included (measured)"),
     ):
-        rows.append((said, *(f"{getattr(one, field):.2f}".rstrip("0").rstrip(".") for one in PUBLISHED.values())))
+        rows.append((said, *(f"{getattr(one, field):.3g}" for one in PUBLISHED.values())))
     return table(head, rows)
+
+
+def bytecodes() -> str:
+    """What the applet itself executes."""
+    commands = {
+        "SELECT": (Ins.SELECT, 4),
+        "GET DATA": (Ins.GET_DATA, 0x7F),
+        "VERIFY": (Ins.VERIFY, 0),
+        "PAY": (Ins.PAY, 0),
+        "PAY, payee verified": (Ins.PAY, 1),
+        "GET RESPONSE": (Ins.GET_RESPONSE, 0),
+    }
+    rows = []
+    for name, which in commands.items():
+        work = work_of(*which)
+        times = (f"{work.bytecodes * one.bytecode + work.calls * one.copy_256:.0f}" for one in PUBLISHED.values())
+        rows.append((name, f"{work.bytecodes:,}", work.calls, *times))
+    return table(("command", "bytecodes", "API calls", *(f"ms, `{name}`" for name in PUBLISHED)), rows)
 
 
 def matrix() -> str:
@@ -115,6 +137,7 @@ def distance() -> str:
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "counted": counted,
     "chips": chips,
+    "bytecodes": bytecodes,
     "matrix": matrix,
     "parts": parts,
     "distance": distance,

@@ -30,7 +30,7 @@ def tap(pay_ms: float, select_ms: float = 5.0, received: int = PAY.received) -> 
 
 def test_the_bound_is_the_modelled_time_and_the_margin() -> None:
     card = command_ms(PUBLISHED[CURRENT], *WAY)
-    assert NOW.allowed_ms(*WAY) == pytest.approx(NOW.expected_ms(*WAY) + 10 + 0.1 * card)
+    assert NOW.allowed_ms(*WAY) == pytest.approx(NOW.expected_ms(*WAY) + 10 + 0.05 * card)
     exact = Bound(PUBLISHED[CURRENT], Link(424), TYPICAL, Margin(0, 0))
     assert exact.allowed_ms(*WAY) == exact.expected_ms(*WAY)
 
@@ -105,14 +105,14 @@ class TestTheModelledShop:
 
     @CHIPS
     def test_a_longer_relay_is_missed_less_often(self, name: str) -> None:
-        rates = [missed(answers(bound_of(name), delay), bound_of(name)).value for delay in (5, 15, 25, 40, 80)]
+        rates = [missed(answers(bound_of(name), delay), bound_of(name)).value for delay in (5, 15, 25, 40, 120)]
         assert all(more >= less for more, less in pairwise(rates))
         assert rates[0] > 0.98
         assert rates[-1] < 0.01
 
-    def test_a_relay_below_the_grace_is_missed_and_above_25_ms_caught(self) -> None:
+    def test_a_relay_below_the_grace_is_missed_and_above_35_ms_caught(self) -> None:
         assert missed(answers(NOW, 2), NOW).value > 0.98
-        assert missed(answers(NOW, 25), NOW).interval[1] < 0.01
+        assert missed(answers(NOW, 35), NOW).interval[1] < 0.01
 
     def test_one_bound_for_all_misses_a_current_chip(self) -> None:
         oldest = bound_of(next(iter(PUBLISHED)))
@@ -122,7 +122,7 @@ class TestTheModelledShop:
         honest = answers(NOW, 0)
         alarms = [late(honest, bound_of(CURRENT, grace)).hits for grace in (0, 2, 10, 40)]
         assert alarms == sorted(alarms, reverse=True)
-        assert alarms[0] > alarms[-1] > 0
+        assert alarms[0] > alarms[-1]
 
 
 def test_an_interval_of_wilson() -> None:
