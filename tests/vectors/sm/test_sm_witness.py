@@ -1,4 +1,4 @@
-"""An implementation in pure Python that shares nothing with ours, nor with OpenSSL, agrees with every vector of suite 2."""
+"""An implementation in pure Python that shares nothing with ours or with OpenSSL agrees with each vector of suite 2."""
 
 from __future__ import annotations
 
