@@ -29,7 +29,7 @@ TCP_DELAYS_MS: Final = (0.0, 2.0, 5.0)
 DIRECT: Final = "direct"
 _JITTER: Final = 0.25  # of the delay
 _PERCENTILE: Final = 0.99
-_WARM_UP: Final = 5  # taps of each way
+_WARM_UP: Final = 20  # one tap of so many warms up
 
 
 def relay(sizes: Sizes, wait: Wait = time.sleep) -> dict[str, Any]:
@@ -76,14 +76,15 @@ def fresh_card() -> Transport:
 def _taps(ways: dict[str, TimingTransport], commands: Sequence[bytes], count: int) -> dict[str, list[float]]:
     """`count` taps each way, in turn; ms of PAY's answer. Raises RuntimeError where a card does not answer."""
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(_WARM_UP + count):
+    warm_up = 1 + count // _WARM_UP
+    for number in range(warm_up + count):
         for name, way in ways.items():
             way.reset()
             for command in commands:
                 answer = way.transmit(command)
                 if answer[-2:] != b"\x90\x00" and answer[-2] != 0x61:
                     raise RuntimeError(f"{name}: the card answered {answer[-2:].hex()}")
-            if number >= _WARM_UP:
+            if number >= warm_up:
                 found[name] += [one.ms for one in way.exchanges if one.ins == Ins.PAY]
     return found
 
