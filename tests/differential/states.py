@@ -39,7 +39,7 @@ CARD_TO_CARD: dict[str, object] = {
 }
 """Limits that a sequence does not meet, and every class allowed: what a full card, or card to card, needs."""
 FEW_PAYMENTS: dict[str, object] = {**CARD_TO_CARD, "offline_count": 5, "payee_threshold": 1_000_000}
-LITTLE_MONEY: dict[str, object] = {**FEW_PAYMENTS, "offline_count": 100, "offline_total": 1_500, "least_suite": 1}
+LITTLE_MONEY: dict[str, object] = {**FEW_PAYMENTS, "offline_count": 100, "offline_total": 1_500}
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,12 @@ def _loaded(bench: Bench) -> None:
     bench.ask(3)
 
 
+def _stronger(bench: Bench) -> None:
+    """A later policy asks for a suite that this card does not have: it finishes what is begun, and begins nothing."""
+    _loaded(bench)
+    bench.wallet.store_policy(bench.cast.world.signed_policy(**{**bench.policy, "version": 2, "least_suite": 3}))
+
+
 def _full(bench: Bench) -> None:
     """All slots and all entries are taken."""
     bench.personalise()
@@ -209,6 +215,7 @@ WAYS: dict[str, tuple[Callable[[Bench], None], dict[str, object]]] = {
     "active, full": (_full, CARD_TO_CARD),
     "active, few payments left": (_loaded, FEW_PAYMENTS),
     "active, little may be paid": (_loaded, LITTLE_MONEY),
+    "active, a stronger suite wanted": (_stronger, {}),
     "active, PIN blocked": (_pin_blocked, {}),
     "blocked": (_blocked, {}),
     "terminated": (_terminated, {}),
