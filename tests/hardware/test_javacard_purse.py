@@ -22,7 +22,7 @@ from wallet_core.purse.state import Lifecycle, SlotState
 
 SERIAL = bytes.fromhex("0A0B0C0D0E0F0102")
 EVERY_PURSE = sum(1 << one for one in CertificateClass if one.is_purse) | 1 << CertificateClass.TILL
-MOST_COMMIT, MOST_PERSISTENT, MOST_TRANSIENT = 128, 16 * 1024, 2560  # bytes
+MOST_COMMIT, MOST_PERSISTENT, MOST_TRANSIENT = 96, 16 * 1024, 2560  # bytes
 
 
 @dataclass

@@ -49,39 +49,33 @@ final class Granting {
     }
 
     private void apply(byte[] buffer) {
-        boolean changed = raise(State.OUT_ACKED, buffer, Layout.GRANT_OUT_ACKED, State.OUT, Bytes.AMOUNT);
-        changed |= raise(State.IN_ACKED, buffer, Layout.GRANT_IN_ACKED, State.IN, Bytes.AMOUNT);
-        changed |= raise(State.N_ACKED, buffer, Layout.GRANT_N_ACKED, State.NEXT_N, Bytes.COUNTER);
+        raise(State.OUT_ACKED, buffer, Layout.GRANT_OUT_ACKED, State.OUT, Bytes.AMOUNT);
+        raise(State.IN_ACKED, buffer, Layout.GRANT_IN_ACKED, State.IN, Bytes.AMOUNT);
+        raise(State.N_ACKED, buffer, Layout.GRANT_N_ACKED, State.NEXT_N, Bytes.COUNTER);
         for (short i = 0; i < Slot.COUNT; i++) {
             if (mayGo(i, buffer)) {
                 memory.setSlotState(i, State.FREE);
-                changed = true;
             }
         }
         for (short i = 0; i < Entry.COUNT; i++) {
             byte is = memory.entryState(i);
             if (is != State.FREE && is != State.OPEN && isClosed(i, buffer)) {
                 memory.setEntryState(i, State.FREE);
-                changed = true;
             }
         }
-        if (changed) {
-            memory.state.commit();
-        }
+        memory.state.commit();
     }
 
-    /** number = max(number, min(granted, own)); returns whether it has changed. */
-    private boolean raise(short number, byte[] buffer, short field, short own, short width) {
+    /** number = max(number, min(granted, own)). */
+    private void raise(short number, byte[] buffer, short field, short own, short width) {
         byte[] now = memory.state.now;
         short granted = (short) (GRANT + field);
         boolean tooMuch = Bytes.compare(buffer, granted, now, own, width) > 0;
         byte[] from = tooMuch ? now : buffer;
         short at = tooMuch ? own : granted;
-        if (Bytes.compare(from, at, now, number, width) <= 0) {
-            return false;
+        if (Bytes.compare(from, at, now, number, width) > 0) {
+            Util.arrayCopyNonAtomic(from, at, now, number, width);
         }
-        Util.arrayCopyNonAtomic(from, at, now, number, width);
-        return true;
     }
 
     /** A slot goes with the outcome that it has; one that is PENDING only where it was collected. */
