@@ -205,13 +205,7 @@ def _vector(name: str, command: str, case: Json, *faults: Fault) -> Json:
     for fault in faults:
         fault(case)
     found = decide(command, case["state"], case["given"])
-    return {
-        "name": name,
-        "command": command,
-        "purse": CARD.id.hex(),
-        "before": case["state"],
-        "given": case["given"],
-    } | (found)
+    return {"name": name, "command": command, "before": case["state"], "given": case["given"]} | found
 
 
 def _refusals() -> list[Json]:

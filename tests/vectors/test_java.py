@@ -23,7 +23,16 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The lines of the program, one for each kind of vector and one for each disagreement."""
     classes = tmp_path_factory.mktemp("classes")
     sources = [path for path in sorted(SOURCES.glob("*.java")) if path.name != "VectorsTest.java"]  # wants JUnit
-    compiling = ["javac", "--release", "11", "-Xlint:all,-options", "-Werror", "-d", classes, *sources]
+    compiling: list[str | Path] = [
+        "javac",
+        "--release",
+        "11",
+        "-Xlint:all,-options",
+        "-Werror",
+        "-d",
+        classes,
+        *sources,
+    ]
     done = subprocess.run(compiling, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     return run(classes, FOLDER)
@@ -48,6 +57,7 @@ def test_java_agrees_with_everything(said: list[str]) -> None:
         f"proofs: {len(frauds['vectors'])}",
         f"refused proofs: {len(frauds['refused'])}",
         f"sessions: {len(vectors('apdus.json'))}",
+        f"decisions of a purse: {len(vectors('purse.json'))}",
     ]
 
 

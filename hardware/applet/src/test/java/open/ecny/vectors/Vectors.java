@@ -65,6 +65,8 @@ public final class Vectors {
             all.attempt("refused proofs", vector.get("name"), () -> all.refusedProof(vector));
         }
         all.each("sessions", "apdus.json", all::session);
+        Map<String, Object> purse = all.read("purse.json");
+        all.each("decisions of a purse", "purse.json", vector -> Purse.check(purse, vector));
         return all;
     }
 

@@ -21,7 +21,7 @@ class VectorsTest {
     void everyVectorIsAgreedWith() throws IOException {
         Vectors found = Vectors.check(FOLDER);
         assertEquals(List.of(), found.wrong());
-        assertTrue(found.agreed().values().stream().mapToInt(Integer::intValue).sum() > 400);
+        assertTrue(found.agreed().values().stream().mapToInt(Integer::intValue).sum() > 700);
     }
 
     /** One digit changed in each file: each is noticed. */
@@ -34,6 +34,7 @@ class VectorsTest {
         String[][] changes = {
             {"keys.json", "\"thumbprint\": \""}, {"messages.json", "\"hash\": \""}, {"certificates.json", "\"x\": \""},
             {"audit.json", "\"sealed\": \""}, {"apdus.json", "\"c_mac\": \""},
+            {"purse.json", "\"request_hash\": \""},
         };
         for (Path one : files) {
             Files.copy(one, copy.resolve(one.getFileName()), StandardCopyOption.REPLACE_EXISTING);
