@@ -115,19 +115,16 @@ def _apdu(figures: Figures) -> list[str]:
 
 
 def _relay(figures: Figures) -> list[str]:
-    alarms = figures["false_alarms"]
-    lines = [
-        f"{name:<18}{way['median_ms']:>9.3f} ms, p95 {way['p95_ms']:>8.3f}{_missed(way)}"
-        for name, way in figures["ways"].items()
-    ]
-    return [
-        *lines,
-        f"bound {figures['bound_ms']} ms (p99 of half the direct taps); false alarms {_interval(alarms)}",
-    ]
-
-
-def _missed(way: Figures) -> str:
-    return f", missed {_interval(way['missed'])}" if way["missed"] else ""
+    lines = [f"{'ms':<18}{'command':>8}{'p5':>9}{'p50':>9}{'p95':>9}{'p99':>9}"]
+    for way, commands in figures["ways"].items():
+        for command, found in commands.items():
+            parts = "".join(f"{found[f'p{part}_ms']:>9.3f}" for part in (5, 50, 95, 99))
+            missed = f"  missed {_interval(found['missed'])}" if found["missed"] else ""
+            lines.append(f"{way:<18}{command:>8}{parts}{missed}")
+    for command, bound in figures["bound_ms"].items():
+        alarms = _interval(figures["false_alarms"][command])
+        lines.append(f"{command}: bound {bound} ms (p99 of half the direct taps), false alarms {alarms}")
+    return lines
 
 
 def _interval(rate: Figures) -> str:
