@@ -6,25 +6,26 @@ LOAD ?= 50000
 SALES ?= 6800,3600
 READER ?= auto
 CARD ?= emulator
+SUITE ?= es256
 EXPLORE_SECONDS ?= 900
 SEED ?= 1
 PAYMENTS ?= 100000
 RUNS ?= 1000
 APDUS ?= 100000
 TRACE ?= build/explore/trace.json
-export LOAD SALES READER CARD EXPLORE_SECONDS SEED PAYMENTS RUNS APDUS TRACE
+export LOAD SALES READER CARD SUITE EXPLORE_SECONDS SEED PAYMENTS RUNS APDUS TRACE
 
 PYTHON_BIN := .venv/bin/python
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo "  demo takes LOAD=50000 SALES=6800,3600 (fen; the last sale is torn) and READER=auto|pcsc|inprocess,"
-	@echo "  and CARD=emulator|javacard (the applet on a simulated chip);"
+	@echo "  and CARD=emulator|javacard (the applet on a simulated chip), SUITE=es256|sm2;"
 	@echo "  explore EXPLORE_SECONDS= (of its third scope), replay TRACE=, simulate SEED= PAYMENTS=, crash RUNS=, fuzz APDUS= SEED="
 
 demo: ## a visitor's card pays while the server is away; ends with the conserved line
 	@scripts/setup.sh runtime
-	@PYTHONPATH=tests $(PYTHON_BIN) tests/demo/run.py --load "$$LOAD" --sales "$$SALES" --reader "$$READER" --card "$$CARD"
+	@PYTHONPATH=tests $(PYTHON_BIN) tests/demo/run.py --load "$$LOAD" --sales "$$SALES" --reader "$$READER" --card "$$CARD" --suite "$$SUITE"
 
 test: ## lint and every test; ends with the counts of power cuts and kills
 	@scripts/setup.sh full

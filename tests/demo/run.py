@@ -23,7 +23,8 @@ def main() -> int:
     arguments = _parse()
     try:
         with readers.open_desk(arguments.reader, arguments.card) as desk:
-            return Story(arguments.data.resolve(), arguments.load, arguments.sales, desk, arguments.card).play()
+            where, load, sales = arguments.data.resolve(), arguments.load, arguments.sales
+            return Story(where, load, sales, desk, arguments.card, arguments.suite).play()
     except DemoError as exc:
         print(f"demo: {exc}", file=sys.stderr)
         return exc.exit_code
@@ -38,7 +39,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="where the state is left")
     parser.add_argument("--reader", choices=readers.CHOICES, default="auto", help="(READER=)")
     parser.add_argument("--card", choices=tuple(readers.CARDS), default="emulator", help="the visitor's card (CARD=)")
-    return parser.parse_args()
+    parser.add_argument("--suite", choices=("es256", "sm2"), default="es256", help="of the installation (SUITE=)")
+    arguments = parser.parse_args()
+    if (arguments.card, arguments.suite) == ("javacard", "sm2"):
+        parser.error("the Java Card applet is of suite es256: that API has no SM2 (docs/spec/suites.md)")
+    return arguments
 
 
 def _fen(text: str) -> int:
@@ -58,8 +63,8 @@ def rmb(fen: int) -> str:
 class Story:
     """The four acts. Amounts in fen."""
 
-    def __init__(self, data: Path, load: int, sales: list[int], desk: readers.Desk, card: str) -> None:
-        self._load, self._sales, self._desk, self._card = load, sales, desk, card
+    def __init__(self, data: Path, load: int, sales: list[int], desk: readers.Desk, card: str, suite: str) -> None:
+        self._load, self._sales, self._desk, self._card, self._suite = load, sales, desk, card, suite
         self._port = 0
         if data.exists():
             shutil.rmtree(data)
@@ -87,7 +92,7 @@ class Story:
 
     def _certify(self) -> None:
         step(self._say, ["1. The authority certifies an operator and issues test money; the operator gets a server."])
-        certify_operator(self._ecny, self._setting, self._load)
+        certify_operator(self._ecny, self._setting, self._load, self._suite)
         kind = () if self._card == "emulator" else ("--card", self._card)
         self._ecny.run("card", "new", *kind, "--profile", "hk-visitor")
 

@@ -53,10 +53,11 @@ class Setting:
         self.pin.write_text(PIN + "\n")
 
 
-def certify_operator(ecny: Ecny, setting: Setting, amount: int) -> None:
-    """The authority certifies the operator and issues `amount` fen into the operator's purse."""
-    ecny.run("authority", "init")
-    ecny.run("server", "init")
+def certify_operator(ecny: Ecny, setting: Setting, amount: int, suite: str = "es256") -> None:
+    """The authority certifies the operator and issues `amount` fen into the operator's purse; all of it in `suite`."""
+    chosen = () if suite == "es256" else ("--suite", suite)
+    ecny.run("authority", "init", *chosen)
+    ecny.run("server", "init", *chosen)
     ecny.run("authority", "certify", "--request", setting.operator_request, "--out", setting.operator_certificate)
     ecny.run(
         "server", "install", "--certificate", setting.operator_certificate, "--authority", setting.authority_certificate
