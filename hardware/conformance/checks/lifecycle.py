@@ -66,13 +66,12 @@ def terminate(t: Bench) -> None:
     "LIF-01", "When no try is left VERIFY is 6983, with the right PIN, too.", APDU, "VERIFY", stage=Stage.CLOSING
 )
 def pin_is_blocked(t: Bench) -> None:
-    """Wrong PINs: 63C2, 63C1, 63C0; then the right one, and again after power-up: 6983."""
+    """Wrong PINs: 63C2, 63C1, 63C0; then the right one, twice: 6983."""
     t.tap()
     for left in range(PIN_TRIES - 1, -1, -1):
         word(t.verify(WRONG_PIN), 0x63C0 | left, of="VERIFY with a wrong PIN")
     word(t.verify(), Refused.PIN_BLOCKED, of="VERIFY with the right PIN")
-    t.tap()
-    word(t.verify(), Refused.PIN_BLOCKED, of="VERIFY with the right PIN after power-up")
+    word(t.verify(), Refused.PIN_BLOCKED, of="VERIFY with the right PIN again")
 
 
 @requirement(

@@ -6,9 +6,10 @@ from typing import Final
 
 from hardware.commands import GetData, Verify
 from hardware.conformance.bench import SELECT, Bench, expect, same, word
-from hardware.conformance.lab import WRONG_PIN
+from hardware.conformance.lab import WRONG_PIN, refusal_for
 from hardware.conformance.requirements import APDU, Stage, requirement
 from hardware.data_objects import AID, FCI_SIZES, FciTag, Tag
+from hardware.ending_commands import AcknowledgeRefusal
 from hardware.pin import pin_block
 from hardware.status_words import SW, tries_left
 from wallet_core.certificates import Certificate
@@ -75,11 +76,13 @@ def counters(t: Bench) -> None:
 
 @requirement("SEL-06", "C5 is the balance, in + reversed − out.", APDU, _SELECT)
 def balance(t: Bench) -> None:
-    """C5 against the totals of DF02, and after a load and a payment."""
+    """C5 against the totals of DF02, after a load and a payment, and after another payment that was refused."""
     same(t.fci().balance, t.totals().balance, "C5")
     t.load(321)
     t.pay(123)
     same(t.fci().balance, t.totals().balance, "C5 after a load and a payment")
+    t.ok_plain(AcknowledgeRefusal(*refusal_for(t.pay(55), t.lab.sam)))
+    same(t.fci().balance, t.totals().balance, "C5 after a payment that was refused")
 
 
 @requirement("SEL-07", "C6 is the number of free voucher slots, then of free entries of the table.", APDU, _SELECT)

@@ -212,7 +212,7 @@ _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6325
 @requirement("COL-06", "A Voucher whose signature is not its payer's is 69EA and credits nothing.", APDU, _BOTH)
 def voucher_signature(t: Bench) -> None:
     """A Voucher that another key has signed, one with a bit of its signature changed, one with s = 0."""
-    request = t.ok(t.asking(640, t.lab.sam))
+    request = t.ok(t.asking(64, t.lab.sam))
     voucher, certificate, operator = voucher_for(request, t.lab.sam)
     forged = voucher_for(request, replace(t.lab.sam, key=t.lab.other_sam.key))[0]
     before = t.totals().total_in

@@ -107,14 +107,14 @@ def short_answers(t: Bench) -> None:
 
 @requirement("ISO-08", "GET RESPONSE gives the rest of an answer, in one part or in several.", APDU, _TOP)
 def get_response(t: Bench) -> None:
-    """PAY short, GET RESPONSE for 14 bytes; the same PAY, GET RESPONSE for 5, then for the 9 that 6109 announces."""
+    """PAY short, GET RESPONSE for 14 bytes; RESEND, GET RESPONSE for 5, then for the 9 that 6109 announces."""
     request = t.question(100)
     command = Pay(request.to_payload()).to_apdu()
     first = t.apdu(command, extended=False).data
     rest = word(t.raw(_GET_RESPONSE + "0E"), SW.OK, of="GET RESPONSE")
     voucher = parse(Voucher, first + rest)
     same(voucher.message.request_hash, request.hash, "H(Request) in the Voucher that was put together")
-    t.apdu(command, extended=False)
+    word(t.apdu(ResendByRequest(request.hash).to_apdu(), extended=False), 0x610E, of="RESEND")
     part = word(t.raw(_GET_RESPONSE + "05"), 0x6109, of="GET RESPONSE for 5 bytes")
     last = word(t.raw(_GET_RESPONSE + "09"), SW.OK, of="GET RESPONSE for the rest")
     same(part + last, rest, "the rest in two parts")
@@ -211,13 +211,15 @@ def life_cycle_before_reasons(t: Bench) -> None:
 
 @requirement("ISO-18", "64xx and 69xx leave the memory as it was.", APDU, _TOP)
 def refusals_change_nothing(t: Bench) -> None:
-    """Refusals of every plain command, one after the other; then SELECT, totals, slots, policy, REPORT are the same."""
+    """Every plain command, refused: SELECT, totals, slots, policy and REPORT are the same before and after it."""
     voucher, asked = t.pay(100), t.ok(t.asking(300))
     before = t.picture()
     for command in _refused(t, voucher, asked):
-        response = t.do(command)
-        expect(response.sw >> 8 in (0x64, 0x69, 0x6A), f"{command.NAME} was to be refused, and is {response.sw:04X}")
-    same(t.picture(), before, "what can be seen of the memory")
+        done = t.do(command).sw == SW.OK  # that it is refused at all is what other requirements ask
+        after = t.picture()
+        if not done:
+            same(after, before, f"what can be seen of the memory after {command.NAME}")
+        before = after
 
 
 def _refused(t: Bench, voucher: bytes, asked: bytes) -> tuple[Command, ...]:
