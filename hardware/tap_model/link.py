@@ -37,7 +37,7 @@ _DATA_WAIT: Final = 4096 / CARRIER_KHZ  # FWT for FWI 0, and SFGT for SFGI 0
 class Link:
     """One contactless link. `fsc`: bytes of a frame that the card takes, `fsd`: that the reader takes.
 
-    `fwi`: the card's frame waiting time integer (FWT = 0.302 × 2^FWI ms; 7 is the most that EMV allows).
+    `fwi`: the card's frame waiting time integer (FWT = 0.302 × 2^FWI ms).
     `wtxm`: how many times FWT one S(WTX) asks for. `cascade`: levels of the UID (2 for 7 bytes). `historical`: bytes
     of the ATS beyond TA, TB and TC. Raises OutOfRangeError for what no link has.
     """

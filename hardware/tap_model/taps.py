@@ -11,7 +11,7 @@ around the card is a `Setting`:
                 in five exchanges (wwopenfare.com, "IsoDep Transceive Times")
     host        verifying the voucher, 0.1 ms, and two durable commits, ASKED and PAID. `make bench` finds 0.3 to 4 ms a
                 commit, by the disk: typical is the slow end; worst: 20 ms each, a till on a memory card (assumed)
-    fwi         7 at most in payment (EMV Contactless, Book D, 2.6, 2016); ISO's default of 4 is the worst: more S(WTX)
+    fwi         7, 38.7 ms, is taken as what a payment card asks for; ISO's default of 4 is the worst: more S(WTX)
 """
 
 from __future__ import annotations
