@@ -17,7 +17,7 @@ from hardware.desk.keeping import Keeping
 from hardware.desk.latency import KBPS, chips, chosen
 from hardware.desk.pictures import cell_facts, picture
 from hardware.desk.problems import DeskProblem
-from hardware.desk.replays import parse_trace, replay
+from hardware.desk.replays import Aside, Inserted, parse_trace, replay
 from hardware.emulator.card import ATR
 from hardware.emulator.faults import COMMAND_NAMES, OUTCOMES, SPOKEN, FaultPlan
 from hardware.emulator.profiles import READY_PROFILES
@@ -229,14 +229,8 @@ def _add_wire(api: Blueprint, desk: Desk, keeping: Keeping) -> None:
     def play(card_id: str) -> ResponseReturnValue:
         body = json_body({"trace": str}, {"on_clone": bool}, limit=MAX_TRACE_BODY)
         recorded = parse_trace(body["trace"])
-        if not body["on_clone"]:
-            return jsonify({**replay(desk, card_id, recorded), "card": card_id})
-        twin = keeping.clone(card_id, None).id
-        try:
-            desk.insert(twin)
-            return jsonify({**replay(desk, twin, recorded), "card": card_id})
-        finally:
-            desk.delete(twin)
+        target = Aside(keeping.twin(card_id, "aside")) if body["on_clone"] else Inserted(desk, card_id)
+        return jsonify({**replay(target, recorded), "card": card_id})
 
 
 def _add_acts(api: Blueprint, acts: Acts) -> None:

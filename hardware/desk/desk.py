@@ -288,6 +288,7 @@ class Desk:
 
     def _put_back(self, card_id: str, reader: int) -> None:
         with self.lock, suppress(DeskProblem):  # somebody was faster: the card or the reader is in use, or gone
+            self._timers = {timer for timer in self._timers if timer.is_alive()}
             if not self._closed:
                 self.insert(card_id, reader)
 

@@ -19,9 +19,9 @@ from hardware.desk.problems import DeskProblem
 
 WINDOW: Final = 2_000
 """Events kept for readers that come back."""
-MAX_STREAMS: Final = 8
+MAX_STREAMS: Final = 16
 """Streams at once: each holds a thread of the server."""
-HEARTBEAT_S: Final = 10.0
+HEARTBEAT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,11 @@ class HeldCard:
         return self._card.flash
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether it has power and has not been spoken to since."""
+        return self.powered and not self.trace.exchanges
+
+    @property
     def plan(self) -> FaultPlan | None:
         """The tear that waits."""
         return self.plans.armed()

@@ -74,16 +74,17 @@ class Keeping:
     def clone(self, card_id: str, name: str | None = None) -> HeldCard:
         """A second card with the same memory, key and all: what a broken secure element would allow."""
         with self._desk.lock:
-            held = self._desk.card(card_id)
-            twin = HeldCard(
-                self._desk.new_name(name, f"{held.id}-clone"),
-                held.origin,
-                now_ms=self._now_ms,
-                snapshot=held.flash.snapshot(),
-            )
-            twin.become(held.flash.snapshot(), held.memory())
-            twin.latency = held.latency
+            twin = self.twin(card_id, self._desk.new_name(name, f"{card_id}-clone"))
+            twin.latency = self._desk.card(card_id).latency
             return self._desk.add(twin)
+
+    def twin(self, card_id: str, name: str) -> HeldCard:
+        """A copy that does not lie on the desk."""
+        with self._desk.lock:
+            held = self._desk.card(card_id)
+            twin = HeldCard(name, held.origin, now_ms=self._now_ms, snapshot=held.flash.snapshot())
+            twin.become(held.flash.snapshot(), held.memory())
+            return twin
 
     def reset(self, card_id: str) -> None:
         """The card is again what its profile and seed make."""

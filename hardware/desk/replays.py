@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from hardware.desk.desk import Desk
+from hardware.desk.held import HeldCard
 from hardware.desk.problems import DeskProblem
 from hardware.desk.traces import command_name
 from hardware.status_words import describe
+from hardware.transports.base import check_command
 from wallet_core.errors import CodecError, OutcomeUnknownError
 
 MAX_ENTRIES: Final = 2_000
@@ -72,21 +74,78 @@ def _count(entry: dict[str, Any], key: str, number: int) -> int:
     return value
 
 
-def replay(desk: Desk, card_id: str, trace: list[Recorded]) -> dict[str, Any]:
-    """Send it all to the inserted card, up to the first difference.
+class Target(Protocol):
+    """A card that a trace is played to."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has power and has not been spoken to since: another power-up is another session's randomness."""
+        ...
+
+    def power_cycle(self) -> None: ...
+
+    def send(self, command: bytes) -> bytes | None:
+        """The answer; None when the card was torn."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """A card of the desk, in its reader. Raises DeskProblem `card-not-inserted`."""
+
+    desk: Desk
+    card_id: str
+
+    @property
+    def is_fresh(self) -> bool:
+        held, _ = self.desk.inserted(self.card_id)
+        return held.is_fresh
+
+    def power_cycle(self) -> None:
+        self.desk.power_cycle(self.card_id)
+
+    def send(self, command: bytes) -> bytes | None:
+        try:
+            return self.desk.exchange(self.card_id, command, "replay")
+        except OutcomeUnknownError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A copy of a card that lies on no desk: nobody hears of it, and no real card's time is taken."""
+
+    held: HeldCard
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.held.is_fresh
+
+    def power_cycle(self) -> None:
+        self.held.power_off()
+        self.held.power_on()
+
+    def send(self, command: bytes) -> bytes | None:
+        check_command(command)
+        if not self.held.powered:
+            raise DeskProblem("no-card", "The copy was torn where the trace goes on.")
+        return self.held.exchange(command, "replay")[0]
+
+
+def replay(target: Target, trace: list[Recorded]) -> dict[str, Any]:
+    """Send it all to the card, up to the first difference.
 
     Returns how many commands were `sent` and `passed_over`, and `difference`: None, or line, name, what was expected,
     what came, and the first byte that differs. Raises DeskProblem.
     """
     sent = passed = 0
-    held, _ = desk.inserted(card_id)
-    if held.trace.exchanges or not held.powered:  # another power-up would be another session's randomness
-        desk.power_cycle(card_id)
+    if not target.is_fresh:
+        target.power_cycle()
     fresh = True
     for one in trace:
         if one.kind == "reset":
             if not fresh:
-                desk.power_cycle(card_id)
+                target.power_cycle()
             fresh = True
             continue
         if one.hidden:
@@ -94,10 +153,7 @@ def replay(desk: Desk, card_id: str, trace: list[Recorded]) -> dict[str, Any]:
             continue
         fresh = False
         sent += 1
-        try:
-            answer: bytes | None = desk.exchange(card_id, one.command, "replay")
-        except OutcomeUnknownError:
-            answer = None
+        answer = target.send(one.command)
         if (found := _difference(one, answer)) is not None:
             return {"sent": sent, "passed_over": passed, "difference": found}
         if answer is None and one is not trace[-1]:

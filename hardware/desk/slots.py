@@ -6,9 +6,10 @@ then share one card as two programs do in PC/SC's shared mode.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -16,6 +17,7 @@ from hardware.card_like import CardTorn
 from hardware.desk.held import HeldCard
 from hardware.emulator import vpcd
 from hardware.emulator.card import ATR
+from wallet_core.errors import EcnyError
 
 SETTLE_S: Final = 3.0
 """How long an insertion or removal waits for the virtual reader."""
@@ -105,8 +107,8 @@ class Slot:
     # The thread of the attachment
 
     def _serve(self) -> None:
-        # Nobody but the page, or a plan, puts a torn card back.
-        vpcd.serve(_InSlot(self, self._owner), self._remote, connect=self._open, reinsert_ms=None, on_event=self._heard)
+        # A torn card is taken out by the desk before the attachment hears of it; `put_in` alone puts it back.
+        vpcd.serve(_InSlot(self, self._owner), self._remote, connect=self._open, reinsert_ms=0, on_event=self._heard)
 
     def _open(self) -> socket.socket:
         if self._connect is None:
@@ -132,19 +134,30 @@ _GONE: Final = (vpcd.EventKind.EJECTED, vpcd.EventKind.LOST, vpcd.EventKind.TORN
 
 
 class _InSlot:
-    """Whatever card lies in the slot, as a `CardLike`: the reader keeps its line while cards come and go."""
+    """Whatever card lies in the slot, as a `CardLike`; what fails under it is a card that fell silent."""
 
     def __init__(self, slot: Slot, owner: Owner) -> None:
         self._slot, self._owner = slot, owner
 
     def power_on(self) -> bytes:
-        self._owner.reader_powers(self._slot, on=True)
+        with _silent():
+            self._owner.reader_powers(self._slot, on=True)
         return ATR
 
     def power_off(self) -> None:
-        self._owner.reader_powers(self._slot, on=False)
+        with contextlib.suppress(EcnyError):
+            self._owner.reader_powers(self._slot, on=False)
 
     def transmit(self, command: bytes) -> bytes:
         if self._slot.card is None:
             raise CardTorn("no card in this slot")
-        return self._owner.reader_sends(self._slot, command)
+        with _silent():
+            return self._owner.reader_sends(self._slot, command)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    try:
+        yield
+    except EcnyError as error:
+        raise CardTorn(error.message) from error

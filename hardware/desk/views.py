@@ -28,6 +28,7 @@ def state_facts(vault: Vault) -> dict[str, Any]:
         "total_reversed": state.total_reversed,
         "out_acked": state.out_acked,
         "in_acked": state.in_acked,
+        "payments_since_grant": state.payments_since_grant,
         "unverified": state.unverified,
         "pin_tries": state.pin_tries,
         "sequence": vault.memory.sequence,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hardware.desk.events import MAX_STREAMS
 from hardware.desk.guard import TOKEN_HEADER
 from hardware.desk.problems import PROBLEMS
 from hardware.emulator.issuer import TEST_PIN
@@ -285,7 +286,7 @@ def test_names_are_found_for_cards_that_have_none(desk: DeskClient) -> None:
 
 
 def test_the_stream_is_cut_off_at_so_many_and_given_back(desk: DeskClient) -> None:
-    streams = [desk.http.get("/api/events", headers={"Host": HOST}) for _ in range(8)]
+    streams = [desk.http.get("/api/events", headers={"Host": HOST}) for _ in range(MAX_STREAMS)]
     assert {one.status_code for one in streams} == {200}
     assert streams[0].mimetype == "text/event-stream"
     assert problem(desk.http.get("/api/events", headers={"Host": HOST}))["code"] == "too-many-streams"

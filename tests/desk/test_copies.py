@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from hardware.cli_tools import trace as trace_command
 from hardware.desk.store import Store
+from hardware.emulator.memory import CARD_LAYOUT
 from hardware.transports.replay import ReplayTransport
 from support.desk import BLANK, OTHER, SAM, VISITOR, DeskClient, open_desk
 from wallet_core.errors import ConfigurationError, ReaderBusyError
@@ -262,3 +263,33 @@ def test_a_trace_is_paged_and_cleared(desk: DeskClient) -> None:
     assert desk.get(f"cards/{VISITOR}/trace")["entries"] == []
     desk.do(f"cards/{VISITOR}/apdu", {"apdu": "00CADF0400"})
     assert [one["i"] for one in desk.get(f"cards/{VISITOR}/trace")["entries"]] == [5]
+
+
+def test_a_replay_on_a_copy_needs_no_reader_and_is_no_event(desk: DeskClient) -> None:
+    desk.insert()
+    desk.do(f"cards/{VISITOR}/apdu", {"apdu": "00A4040007F045434E59570100"})
+    text = recorded(desk)
+    desk.insert(OTHER)
+    before = desk.desk.events.newest
+    assert desk.do(f"cards/{SAM}/replay", {"trace": text, "on_clone": True})["difference"]["what"] == "data"
+    assert desk.desk.events.newest == before
+
+
+def test_a_card_without_a_record_is_dead_and_says_so(tmp_path: Path) -> None:
+    """All seals blank: no cut does that, but a disk may."""
+    with open_desk(tmp_path) as desk:
+        snapshot = bytearray(flash(desk))
+    head = len(snapshot) - 4 - 4 * CARD_LAYOUT.cells - CARD_LAYOUT.cells * CARD_LAYOUT.cell_size
+    for position in range(CARD_LAYOUT.positions):
+        start = head + CARD_LAYOUT.seal_cell(position) * CARD_LAYOUT.cell_size
+        snapshot[start : start + CARD_LAYOUT.cell_size] = b"\xff" * CARD_LAYOUT.cell_size
+    (tmp_path / "cards" / f"{VISITOR}.flash").write_bytes(snapshot)
+    with open_desk(tmp_path) as desk:
+        assert desk.refused(f"cards/{VISITOR}/insert")["code"] == "card-dead"
+        card = desk.get(f"cards/{VISITOR}")
+        assert (card["as_of"], card["powered"], card["reader"]) == ("dead", False, 0)
+        assert {one["state"] for one in desk.get(f"cards/{VISITOR}/flash")["ring"]} == {"erased"}
+        assert desk.refused(f"cards/{VISITOR}/apdu", {"apdu": "00CADF0400"})["code"] == "card-dead"
+        assert desk.kinds()[-1] == "dead"
+        desk.do(f"cards/{VISITOR}/reset")
+        assert desk.get(f"cards/{VISITOR}")["face"]["balance"] == 50_000

@@ -93,6 +93,7 @@ const refreshSoon = () => { soon ??= setTimeout(() => { soon = null; refresh().c
 
 async function select(id) {
   view.selected = id;
+  byId('replayed').hidden = true;
   if (!id) return;
   markFresh([]);
   const [trace, kept] = await Promise.all([call('GET', `/api/cards/${id}/trace`), call('GET', `/api/cards/${id}/snapshots`)]);
@@ -127,11 +128,15 @@ function heard(kind, event) {
 
 function listen(position) {
   const source = new EventSource(`/api/events?after=${encodeURIComponent(position)}`);
+  let last = position;
   const live = (text, state) => { byId('live-text').textContent = text; byId('live').className = `live ${state}`; };
   source.onopen = () => live('live', 'is-on');
-  source.onerror = () => live('not connected', 'is-off');
-  for (const kind of KINDS) source.addEventListener(kind, (message) => heard(kind, JSON.parse(message.data)));
-  source.addEventListener('gap', () => attempt(() => choose(view.selected)));
+  source.onerror = () => {
+    live('not connected', 'is-off');
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000, last); // refused: it does not try again by itself
+  };
+  for (const kind of KINDS) source.addEventListener(kind, (message) => { last = message.lastEventId; heard(kind, JSON.parse(message.data)); });
+  source.addEventListener('gap', (message) => { last = message.lastEventId; attempt(() => choose(view.selected)); });
 }
 
 function tick() {

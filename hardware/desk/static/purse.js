@@ -33,7 +33,7 @@ export function showPurse(card) {
       const limits = state.policy;
       add('one payment at most', money(limits.transfer_limit));
       add('between two grants', `${money(state.total_out - state.out_acked)} of ${money(limits.offline_total)}`);
-      add('payments between two grants', `of ${limits.offline_count}`);
+      add('payments between two grants', `${state.payments_since_grant} of ${limits.offline_count}`);
       add('PIN above', money(limits.pin_threshold));
       add('payee verified above', money(limits.payee_threshold));
       add('spends', limits.mode);

@@ -29,7 +29,8 @@ function row(entry, isNew) {
     entry.cells.length ? el('span', {class: 'wrote', title: `cells ${entry.cells.join(', ')}`}, `${entry.cells.length} cells`) : null,
     el('span', {}, time(entry.at_ms)));
   return el('li', {class: `${kind} ${isNew ? 'is-new' : ''}`}, title, el('div', {class: 'hex out'}, entry.sent),
-    el('div', {class: 'hex in'}, data), el('div', {class: 'sw'}, `${SIGNS[kind]} ${word} `, el('span', {class: 'took'}, `(${took})`)));
+    data.trim() === 'A<<' ? null : el('div', {class: 'hex in'}, data),
+    el('div', {class: 'sw'}, `${data.trim() === 'A<<' ? 'A<< ' : ''}${SIGNS[kind]} ${word} `, el('span', {class: 'took'}, `(${took})`)));
 }
 
 const atEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 60;
