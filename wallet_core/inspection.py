@@ -159,6 +159,7 @@ def _certificate_fields(certificate: Certificate) -> dict[str, Any]:
         "subject": certificate.subject.hex(),
         "issuer": certificate.issuer.hex(),
         "class": certificate.subject_class.name,
+        "suite": int(certificate.suite),
         "not_before": certificate.not_before,
         "expires": certificate.expires,
         "test": certificate.test,
