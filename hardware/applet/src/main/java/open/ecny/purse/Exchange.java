@@ -108,6 +108,11 @@ final class Exchange {
         return header[ISO7816.OFFSET_P2];
     }
 
+    /** Leaves nothing of the command behind its answer: there was a PIN in it, or a key. */
+    void wipe(short answer) {
+        Util.arrayFillNonAtomic(buffer, answer, (short) (Layout.BUFFER - answer), (byte) 0);
+    }
+
     /** Sends {@code size} bytes of the buffer, at most Ne of them; the rest is announced and waits. */
     void answer(APDU apdu, short size) {
         counts[REST_AT] = 0;

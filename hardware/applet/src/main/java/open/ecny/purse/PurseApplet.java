@@ -95,11 +95,12 @@ public final class PurseApplet extends Applet implements ExtendedLength {
             return;
         }
         memory.state.load();
-        short size;
+        short size = 0;
         try {
             size = run(exchange.cla(), exchange.ins());
         } finally {
             ecdsa.forget();
+            exchange.wipe(size);
         }
         exchange.answer(apdu, size);
     }

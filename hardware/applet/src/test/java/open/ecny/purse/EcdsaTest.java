@@ -21,7 +21,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
-/** r ‖ s and DER, there and back, with every shape of number that DER knows; held against the Java platform's own ECDSA. */
+/** r ‖ s and DER, there and back, in every shape that DER knows; held against the Java platform's own ECDSA. */
 class EcdsaTest {
     private static final short SIZE = 2 + Layout.REQUEST;
     private static final short SIGNATURE = SIZE + Layout.SIGNATURE_HEAD;
