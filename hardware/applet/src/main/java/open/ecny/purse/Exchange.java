@@ -110,7 +110,9 @@ final class Exchange {
 
     /** Leaves nothing of the command behind its answer: there was a PIN in it, or a key. */
     void wipe(short answer) {
-        Util.arrayFillNonAtomic(buffer, answer, (short) (Layout.BUFFER - answer), (byte) 0);
+        if (answer < Layout.BUFFER) {
+            Util.arrayFillNonAtomic(buffer, answer, (short) (Layout.BUFFER - answer), (byte) 0);
+        }
     }
 
     /** Sends {@code size} bytes of the buffer, at most Ne of them; the rest is announced and waits. */

@@ -182,7 +182,7 @@ public final class PurseApplet extends Applet implements ExtendedLength {
     /** Unwraps, runs, wraps the answer; an error word leaves unprotected (SCP03, clause 6.2.5). */
     private short secured(byte cla, byte ins) {
         short length = exchange.length();
-        if (length > Layout.BUFFER && channel.isOpen()) { // its MAC cannot be checked any more
+        if (length > SecureChannel.LONGEST && channel.isOpen()) { // it may not be whole in the buffer any more
             channel.close();
             ISOException.throwIt(Words.SECURE_MESSAGING_WRONG);
         }

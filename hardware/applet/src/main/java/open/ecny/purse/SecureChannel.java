@@ -26,6 +26,9 @@ final class SecureChannel {
     /** Bytes of C-MAC, R-MAC and cryptograms in S8 mode. */
     static final short MAC_SIZE = 8;
 
+    /** The most bytes that the data field of a wrapped command may have, C-MAC included; less than any buffer for it. */
+    static final short LONGEST = 1024;
+
     /** The most bytes that {@code wrap} adds: padding up to one block, and the R-MAC. */
     static final short OVERHEAD = 24;
 
