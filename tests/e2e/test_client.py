@@ -1,13 +1,16 @@
-"""The payment client of docs/how-to/client, in Java, against a real server process and the emulated card.
+"""The payment client of docs/how-to/client, in Java, against a real server process and both cards.
 
-Three processes that share no code with each other but the specification: the client is compiled from its sources here.
+Processes that share nothing but the specification: the client is compiled from its sources here, the emulated card is
+`ecny card emulate`, the other card is the Java Card applet.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +18,18 @@ import pytest
 from click.testing import CliRunner
 
 from demo.processes import Background, Ecny
+from hardware.card_like import CardLike
 from hardware.cli import card as card_commands
+from hardware.driver import HardWallet
+from hardware.emulator import vpcd
+from hardware.emulator.in_reader import open_card
+from hardware.exchange import CardConnection
+from hardware.javacard.process import JavaCardProcess
+from hardware.loading import Intents, load_card
+from hardware.operator_client import OperatorClient
+from hardware.personalisation import personalise
+from hardware.taps import card_directory
+from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from server.settings import system_clock
 from support.cards import PIN
 from support.operator_world import TOKEN, Site
@@ -26,6 +40,25 @@ SOURCES = ROOT / "docs" / "how-to" / "client"
 LOADED = 90_000  # fen
 TIMEOUT_S = 60
 JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # programs that run for a second
+
+Insert = Callable[[str], AbstractContextManager[object]]
+"""Puts a card into the reader at HOST:PORT, for the length of a `with` block."""
+
+
+@contextmanager
+def inserted(card: CardLike, address: str, *, reinsert_ms: int | None = 0) -> Iterator[None]:
+    """This card in the client's reader, served by a thread; one that is torn comes back after `reinsert_ms`."""
+    host, _, port = address.partition(":")
+    remote = vpcd.Remote()
+    options = {"connect": vpcd.connect_tcp(host, int(port)), "reinsert_ms": reinsert_ms, "gap_ms": 0}
+    serving = threading.Thread(target=vpcd.serve, args=(card, remote), kwargs=options)
+    serving.start()
+    try:
+        yield
+    finally:
+        remote.stop()
+        serving.join()
+        remote.close()
 
 
 @dataclass(frozen=True)
@@ -51,18 +84,27 @@ class Shop:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def tap(self, *words: str | Path, code: int = 0) -> str:
-        """One command with the emulated card in its reader: a process of its own, put in once the reader listens."""
-        with subprocess.Popen(
-            self.command(*words, "--home", self.home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as till:
+    def tap(self, *words: str | Path, code: int = 0, insert: Insert | None = None) -> str:
+        """One command with a card in its reader, put in once the reader listens; the emulated one unless `insert`."""
+        command = self.command(*words, "--home", self.home)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as till:
             assert till.stdout is not None
             listening = till.stdout.readline()
-            address = listening.split()[-1]
-            with Background(Ecny(self.data, lambda _: None), "card", "emulate", "--vpcd", address, ready="inserted"):
+            with (insert or self.emulator)(listening.split()[-1]):
                 said = till.stdout.read()
                 assert till.wait(TIMEOUT_S) == code, listening + said
         return said
+
+    def emulator(self, address: str) -> Background:
+        """The card of the data directory, as a process of its own."""
+        return Background(Ecny(self.data, lambda _: None), "card", "emulate", "--vpcd", address, ready="inserted")
+
+    @contextmanager
+    def here(self, address: str) -> Iterator[None]:
+        """The same card in a thread of this process; one that is torn stays out."""
+        image, card = open_card(card_directory(self.data))
+        with closing(image), inserted(card, address, reinsert_ms=None):
+            yield
 
     def card(self, *words: str) -> str:
         """`ecny card …` in this process, with the same card image."""
@@ -118,8 +160,10 @@ def test_a_payment_whose_answer_was_lost_is_credited_once(shop: Shop) -> None:
     assert said[0] == "TAP THE SAME CARD AGAIN"
     assert said[1].startswith("PAID 6800 fen, sale 1, voucher ")
     assert len(said) == 2
-    assert "PAID 25000 fen, sale 2" in shop.tap("charge", "--amount", "25000", "--pin-file", shop.data / "pin")
-    assert "NOT CHARGED: 69E" in shop.tap("charge", "--amount", "60000", code=7)
+    assert "PAID 25000 fen, sale 2" in shop.tap(
+        "charge", "--amount", "25000", "--pin-file", shop.data / "pin", insert=shop.here
+    )
+    assert "NOT CHARGED: 69E" in shop.tap("charge", "--amount", "60000", code=7, insert=shop.here)
 
     deposited = shop.run("deposit", "--server", shop.server.url)
     assert "batch 1: credited 31800 fen; statuses of vouchers 0000, of refusals 00" in deposited
@@ -130,17 +174,17 @@ def test_a_payment_whose_answer_was_lost_is_credited_once(shop: Shop) -> None:
 def test_a_till_that_ended_in_the_middle_resumes_with_the_same_bytes(shop: Shop) -> None:
     """The card was debited and the till never heard of it: nothing else is charged until that is clear."""
     before = credited(shop)
-    shop.tear("--tear", "answer", "--command", "PAY", "--reinsert-ms", "60000")
-    said = shop.tap("charge", "--amount", "1234", "--seconds", "2", code=8)
+    shop.tear("--tear", "answer", "--command", "PAY")
+    said = shop.tap("charge", "--amount", "1234", "--retap-seconds", "1", code=8, insert=shop.here)
     assert "TAP THE SAME CARD AGAIN: sale 4 is open" in said
     assert "sale 4 is open" in shop.run("charge", "--amount", "1", code=10)
-    assert "PAID 1234 fen, sale 4" in shop.tap("resume")
+    assert "PAID 1234 fen, sale 4" in shop.tap("resume", insert=shop.here)
     shop.run("deposit", "--server", shop.server.url)
     assert credited(shop) == before + 1_234
 
 
 def test_a_batch_whose_answer_was_lost_is_sent_again_as_it_was(shop: Shop) -> None:
-    assert "PAID 500 fen" in shop.tap("charge", "--amount", "500")
+    assert "PAID 500 fen" in shop.tap("charge", "--amount", "500", insert=shop.here)
     nobody = "http://127.0.0.1:9"  # the discard port: nobody listens
     assert "cannot be reached" in shop.run("deposit", "--server", nobody, code=12)
     (frozen,) = [path for path in shop.home.glob("batch-*.cose") if not path.with_suffix(".answer").exists()]
@@ -149,3 +193,25 @@ def test_a_batch_whose_answer_was_lost_is_sent_again_as_it_was(shop: Shop) -> No
     frozen.with_suffix(".answer").unlink()  # as if the power had gone before it was written
     assert shop.run("deposit", "--server", shop.server.url) == first
     assert frozen.read_bytes() == before
+
+
+@pytest.mark.xdist_group("javacard")
+def test_the_applet_pays_the_client(shop: Shop) -> None:
+    """Java pays Java: a card that shares no line with the emulator, its answer lost once."""
+    before = credited(shop)
+    with JavaCardProcess(seed="client") as card, OperatorClient(shop.server.url, TOKEN) as server:
+        wallet = HardWallet(CardConnection(card.transport()))
+        personalise(
+            wallet,
+            lambda serial: transport_keys(TEST_BATCH_KEY, serial, production=False),
+            bytes(8),
+            server.certify,
+            PIN,
+        )
+        load_card(wallet, server, Intents(shop.data / "applet loads", lambda: "one-load"), 10_000)
+        card.tear_before_answer(4)  # SELECT, GET DATA, PAY: the rest of its answer does not come
+        said = shop.tap("charge", "--amount", "4200", insert=lambda address: inserted(card.reader, address))
+    assert "TAP THE SAME CARD AGAIN" in said
+    assert "PAID 4200 fen" in said
+    assert "credited 4200 fen" in shop.run("deposit", "--server", shop.server.url)
+    assert credited(shop) == before + 4_200

@@ -20,18 +20,24 @@ final class Sale {
     private final Till.Papers papers;
     private final Reader reader;
     private final Card card;
-    private final long deadline;
+    private final long tapSeconds;
+    private final long retapSeconds;
     private String pin;
 
-    /** `pin` may be null; `deadline` as System.nanoTime() counts. */
-    Sale(Journal journal, PrivateKey key, Till.Papers papers, Reader reader, String pin, long deadline) {
+    /** `pin` may be null; `tap` and `retap`: seconds to wait for a card, and for the same card again. */
+    Sale(Journal journal, PrivateKey key, Till.Papers papers, Reader reader, String pin, long tap, long retap) {
         this.journal = journal;
         this.key = key;
         this.papers = papers;
         this.reader = reader;
         this.card = new Card(reader);
         this.pin = pin;
-        this.deadline = deadline;
+        this.tapSeconds = tap;
+        this.retapSeconds = retap;
+    }
+
+    private static long deadline(long seconds) {
+        return System.nanoTime() + seconds * 1_000_000_000L;
     }
 
     /** The last sale, where it has neither voucher nor Refusal; 0 for none. One is open at most. */
@@ -44,6 +50,7 @@ final class Sale {
     void begin(long amount, byte[] order) throws Refused, IOException, GeneralSecurityException {
         Card.Shown shown = null;
         Certificate payer = null;
+        long deadline = deadline(tapSeconds);
         while (payer == null) {
             try {
                 reader.insert(deadline);
@@ -87,10 +94,11 @@ final class Sale {
     private void settle(int k, Messages.Request request, Certificate payer, Card.Shown shown)
         throws Refused, IOException, GeneralSecurityException {
         boolean first = shown != null;
+        long deadline = deadline(tapSeconds);
         while (true) {
             try {
                 if (shown == null) {
-                    shown = sameCard(request);
+                    shown = sameCard(request, deadline);
                 }
                 Card.Answer answer = pay(request, shown);
                 if (answer.sw() == Card.DONE) {
@@ -109,13 +117,14 @@ final class Sale {
             }
             System.out.println("TAP THE SAME CARD AGAIN");
             reader.remove();
+            deadline = first ? deadline(retapSeconds) : deadline;
             first = false;
             shown = null;
         }
     }
 
     /** The next tap of the card that the Request names; another card gets SELECT and nothing else. */
-    private Card.Shown sameCard(Messages.Request request) throws IOException, Refused {
+    private Card.Shown sameCard(Messages.Request request, long deadline) throws IOException, Refused {
         while (true) {
             reader.insert(deadline);
             Card.Shown shown = card.select();

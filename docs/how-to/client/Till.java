@@ -20,9 +20,10 @@ import java.util.Set;
 final class Till {
     private static final String USAGE = """
         Till enrol   --home DIR --server URL --code-file FILE --authority FILE
-        Till charge  --home DIR --amount FEN [--order TEXT] [--port PORT] [--pin-file FILE] [--seconds S]
-        Till resume  --home DIR [--port PORT] [--pin-file FILE] [--seconds S]
+        Till charge  --home DIR --amount FEN [--order TEXT] [TAP]
+        Till resume  --home DIR [TAP]
         Till deposit --home DIR --server URL
+        TAP: [--port PORT] [--pin-file FILE] [--tap-seconds S] [--retap-seconds S]
         charge and resume wait for a card on 127.0.0.1; port 0, the default, takes a free one.""";
 
     private final Journal journal;
@@ -135,14 +136,15 @@ final class Till {
         Papers papers = new Papers(certificate("till.cert"), certificate("operator.cert"), certificate("authority.cert"));
         String pinFile = options.get("--pin-file");
         String pin = pinFile == null ? null : Files.readString(Path.of(pinFile)).strip();
-        long deadline = System.nanoTime() + Long.parseLong(options.getOrDefault("--seconds", "30")) * 1_000_000_000L;
+        long tap = Long.parseLong(options.getOrDefault("--tap-seconds", "30"));
+        long retap = Long.parseLong(options.getOrDefault("--retap-seconds", "30"));
         int open = Sale.open(journal);
         if ((open > 0) != again) {
             throw new Refused(Refused.CONFIGURATION, again ? "no sale is open" : "sale " + open + " is open: resume it");
         }
         try (Reader reader = new Reader(Integer.parseInt(options.getOrDefault("--port", "0")))) {
             System.out.println("waiting for a card on 127.0.0.1:" + reader.port());
-            Sale sale = new Sale(journal, key(), papers, reader, pin, deadline);
+            Sale sale = new Sale(journal, key(), papers, reader, pin, tap, retap);
             if (again) {
                 sale.resume(open);
             } else {
