@@ -187,7 +187,7 @@ class HeldCard:
             lost = f"its memory failed: {failed.code}"
         work_ms = (self._clock_ns() - started) / 1_000_000
         cells = tuple(self._programmed)
-        model_ms = self.latency.exchange_ms(command, answer or b"") if self.latency else None
+        model_ms = self.latency.exchange_ms(command, answer) if self.latency and answer is not None else None
         done = Exchange(command, answer, work_ms, by, lost, model_ms, cells)
         entry = self.trace.exchange(done, self._now_ms())
         if answer is None:

@@ -1,9 +1,7 @@
 """The time a real card would take, by hardware.tap_model: added to the answers of an emulated card.
 
-Chosen by chip and bit rate.
-
-An exchange lasts as long as its frames on the line, the chip's work, and the S(WTX) that it asks for meanwhile. What a
-reader and a host add is theirs and is not counted here.
+A chip and a bit rate are chosen. An exchange lasts as long as its frames on the line, the chip's work, and the S(WTX)
+that it asks for meanwhile. What a reader and a host add is theirs and is not counted here.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from hardware.desk.problems import DeskProblem
 from hardware.tap_model import DIVISORS, PUBLISHED, Link, command_ms, exchange_ms, extension_ms, extensions
 
 KBPS: Final = tuple(DIVISORS)
-_STATUS_WORD: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +24,8 @@ class Latency:
     kbps: int
 
     def exchange_ms(self, command: bytes, answer: bytes) -> float:
-        """From the first bit of the command to the last of its answer, ms; an answer that was lost counts its word."""
-        link, sent, received = Link(self.kbps), len(command), max(len(answer), _STATUS_WORD)
+        """From the first bit of the command to the last of its answer, ms."""
+        link, sent, received = Link(self.kbps), len(command), len(answer)
         ins, p1 = (command[1], command[2]) if sent >= HEADER else (0, 0)
         card_ms = command_ms(PUBLISHED[self.chip], ins, p1, sent, received)
         return exchange_ms(link, sent, received) + card_ms + extensions(link, card_ms) * extension_ms(link)

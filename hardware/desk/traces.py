@@ -29,7 +29,7 @@ class Exchange:
     """One command and what became of it. `work_ms`: the emulator's own time; `model_ms`: a real card's, if chosen.
 
     `answer`: data and status word, None when the card was torn: `lost` then says how. `cells`: programmed by it, in
-    their order. `by`: `console`, `desk` (a button), `replay` or `pcsc`.
+    their order. `by`: `console`, `desk` (a button), `replay` or `pcsc`. A lost answer has no time of a real card.
     """
 
     command: bytes
