@@ -22,6 +22,7 @@ from hardware.instructions import CLA_ISO, CLA_PURSE, Command, Ins, Store
 from hardware.secure_channel import ALL_PROTECTED, SECURE_MESSAGING, SecureSession
 from hardware.status_words import SW
 from wallet_core.errors import (
+    BadSignatureError,
     CardError,
     CodecError,
     EcnyError,
@@ -40,6 +41,8 @@ from wallet_core.suites import Suite
 
 MAX_CHAIN: Final = 4096
 """Longest command data field put together from a chain, bytes."""
+MAX_WRAPPED: Final = 1024
+"""Longest data field of a command through the secure channel, its C-MAC included, bytes."""
 MAX_AID: Final = 16
 _CHANNEL_BITS: Final = 0x03
 _ISO_SECURE_MESSAGING: Final = 0x08
@@ -218,6 +221,8 @@ class CardOs:
         if session is None:
             raise CardError(SW.SECURE_MESSAGING_NOT_SUPPORTED)
         try:
+            if len(apdu.data) > MAX_WRAPPED:  # a chip has no room for it, so it cannot look at the C-MAC
+                raise BadSignatureError("the C-MAC of a command of this length is not looked at")
             plain = session.unwrap_command(apdu)
         except VerificationError as exc:
             self._close_channel()

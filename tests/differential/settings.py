@@ -66,6 +66,8 @@ class Channel:
         if rng.random() < 0.04:  # a right MAC over what is no ciphertext
             rubbish = rng.randbytes(rng.choice((1, 15, 16, 16, 32, 48)))
             return self._session.add_mac(replace(command, cla=command.cla | SECURE_MESSAGING, data=rubbish))
+        if rng.random() < 0.01:  # rightly wrapped, and longer than anything that a card wants
+            command = replace(command, data=rng.randbytes(rng.choice((990, 1007, 1008, 1040, 1300, 4060, 4100))))
         wrapped = self._session.wrap_command(command)
         return self._session.wrap_command(command) if rng.random() < 0.03 else wrapped
 

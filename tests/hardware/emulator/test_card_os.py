@@ -363,6 +363,13 @@ def test_a_wrapped_command_may_be_chained(blank: CardInHand) -> None:
     assert sw(blank, CommandApdu(0x84, command.ins, command.p1, 0, command.data[20:], 256).to_bytes()) == "9000"
 
 
+@pytest.mark.parametrize(("size", "word"), [(1007, "6700"), (1008, "6988")])
+def test_the_mac_of_a_very_long_wrapped_command_is_not_looked_at(blank: CardInHand, size: int, word: str) -> None:
+    session = open_channel(blank.connection.send, KEYS, HOST_CHALLENGE)
+    command = session.wrap_command(CommandApdu(0x80, 0xE2, 6, 0, bytes(size), 256))
+    assert sw(blank, command.to_bytes()) == word
+
+
 def test_a_terminated_card_opens_no_channel(world: World, hand: CardInHand) -> None:
     session = open_channel(hand.connection.send, KEYS, HOST_CHALLENGE)
     assert sw(hand, wrapped(session, CommandApdu(0x80, 0xE6, 0, 0))) == "9000"
