@@ -103,6 +103,11 @@ class JavaCardProcess:
         self.request("hash", True)
         self.reader.await_card()
 
+    @property
+    def pid(self) -> int:
+        """The process id: what ends it, if anything else must."""
+        return self._process.pid
+
     def transport(self, name: str = "Java Card in process") -> InProcessTransport:
         """The card, powered, behind the contract of `hardware.transports.base`."""
         return InProcessTransport(self.reader, name)

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from demo.readers import CARDS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ECNY = Path(sys.executable).with_name("ecny")
+PCSC = "reader: Virtual PCD 00 00 (PC/SC)"
 CONSERVED = "conserved: issued 50000 = cards 39600 + wallets 10400 + in flight 0 + redeemed 0 (fen)"
 
 
@@ -38,26 +41,28 @@ def ask(data: Path, *words: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("reader", "line"),
+    ("reader", "card", "line"),
     [
-        pytest.param("inprocess", "reader: in process, card: emulator", id="in process"),
-        pytest.param("pcsc", "reader: Virtual PCD 00 00 (PC/SC), card: emulator", id="pcsc", marks=pytest.mark.pcsc),
+        pytest.param("inprocess", "emulator", "reader: in process, card: emulator", id="in process"),
+        pytest.param("pcsc", "emulator", f"{PCSC}, card: emulator", id="pcsc", marks=pytest.mark.pcsc),
+        pytest.param("pcsc", "javacard", f"{PCSC}, card: {CARDS['javacard']}", id="applet", marks=pytest.mark.pcsc),
     ],
 )
-def test_the_story_ends_with_the_conserved_line(tmp_path: Path, reader: str, line: str) -> None:
+def test_the_story_ends_with_the_conserved_line(tmp_path: Path, reader: str, card: str, line: str) -> None:
     data = tmp_path / "demo"
-    done = play(data, "--reader", reader)
+    done = play(data, "--reader", reader, "--card", card)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[1] == line
     assert lines[-1] == CONSERVED
+    assert lines[-2].startswith("applet memory: ") is (card == "javacard")
     told = [text.strip() for text in lines]
     for moment in ("PAID  RMB 68.00   RMB 432.00 left", "TAP THE SAME CARD AGAIN", "PAID  RMB 36.00   RMB 396.00 left"):
         assert told.count(moment) == 1
-    card, ledger = ask(data, "card", "info"), ask(data, "server", "ledger")
-    assert card["balance"] == 39600
+    told_by_card, ledger = ask(data, "card", "info"), ask(data, "server", "ledger")
+    assert told_by_card["balance"] == 39600
     assert (ledger["issued"], ledger["wallets"], ledger["sum"]) == (50000, 10400, 0)
-    assert ledger["card_shadows"] == {card["purse"]: 39600}
+    assert ledger["card_shadows"] == {told_by_card["purse"]: 39600}
     secrets = [(data / "pin").read_text().strip(), (data / "server" / "admin.token").read_text().strip()]
     assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
 

@@ -52,7 +52,7 @@ public final class Main {
         }
         try {
             new Main(options).run(control);
-        } catch (IllegalArgumentException error) {
+        } catch (IllegalArgumentException | IOException error) {
             System.err.println("card: " + error.getMessage());
             System.exit(2);
         }
