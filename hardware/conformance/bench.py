@@ -27,7 +27,7 @@ from hardware.secure_channel import StaticKeys
 from hardware.status_words import SW, describe
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from hardware.transports.base import Transport
-from wallet_core.certificates import Certificate
+from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import Refused
 from wallet_core.messages import Policy, Report, Request, parse
 from wallet_core.messages.ending import SlotLine
@@ -240,23 +240,24 @@ class Bench:
             word(self.verify(), SW.OK, of="VERIFY")
             self.tap()
         now = parse(Policy, self.ok(GetData(Tag.POLICY))).message
-        if replace(now, version=1) != self.lab.policy(self.certificate().subject_class):
+        if replace(now, version=1) != self.lab.policy(CertificateClass(now.purse_class)):
             self.policy()
-        self.refuse_open()
-        self.settle()
+        report = self.report()
+        self.refuse_open(report)
+        self.settle(report if all(line.state != EntryState.OPEN for line in report.entry_lines) else None)
         if not FLOOR <= self.totals().balance <= PURSE:
             self._level()
 
-    def refuse_open(self) -> None:
+    def refuse_open(self, report: Report) -> None:
         """Refuses every Request that is open."""
-        opened = sum(line.state == EntryState.OPEN for line in self.report().entry_lines)
+        opened = sum(line.state == EntryState.OPEN for line in report.entry_lines)
         for _ in range(opened):
             request = parse(Request, self.ok(ResendOpenRequest(0))).message
             self.ok(Refuse(request.hash))
 
-    def settle(self) -> None:
-        """Report and grant: everything acknowledged, final slots and entries free."""
-        report = self.report()
+    def settle(self, seen: Report | None = None) -> None:
+        """Report and grant: everything acknowledged, final slots and entries free. `seen`: a REPORT of just now."""
+        report = seen or self.report()
         totals = (report.total_out, report.total_in, report.next_n)
         now = self.totals()
         if any(report.slot_lines) or any(report.entry_lines) or totals != (now.out_acked, now.in_acked, now.n_acked):

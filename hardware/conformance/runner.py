@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from hardware.channel_opening import HostHandshake
 from hardware.commands import GetData
@@ -13,7 +14,7 @@ from hardware.conformance.checks import lifecycle, personalise
 from hardware.conformance.lab import Lab
 from hardware.conformance.requirements import Nonconformity, NotApplicable, Requirement, Stage, registered
 from hardware.conformance.trace import Exchange
-from hardware.data_objects import Tag
+from hardware.data_objects import AID, FciTag, Tag
 from hardware.status_words import SW, describe
 from hardware.transports.base import Transport
 from wallet_core.certificates import Certificate
@@ -28,6 +29,9 @@ from wallet_core.errors import (
     WrongAppletError,
 )
 from wallet_core.purse.state import Lifecycle
+
+_LIFECYCLE_AT: Final = 2 + 2 + len(AID) + 2 + 2
+"""Of the value of C0 in the FCI."""
 
 
 class Verdict(Enum):
@@ -148,7 +152,9 @@ class _Run:
             answer = bench.raw(SELECT)
             if answer.sw != SW.OK:
                 raise WrongAppletError(answer.sw, f"SELECT was answered {answer.sw:04X}: {describe(answer.sw)}")
-            lifecycle_now = Lifecycle(_octet(answer.data, 15))
+            lifecycle_now = _state_of(answer.data)
+            if lifecycle_now is None:
+                raise WrongAppletError(answer.sw, "the answer to SELECT is not a purse's")
             serial = bench.serial()
             foreign = self._foreign()
             if not foreign and lifecycle_now is not Lifecycle.TERMINATED:
@@ -202,9 +208,10 @@ class _Run:
     def _lifecycle(self) -> str:
         with self._bench.quietly():
             try:
-                return Lifecycle(_octet(self._bench.tap(), 15)).name
-            except (EcnyError, Nonconformity, ValueError):
-                return "unknown"
+                state = _state_of(self._bench.tap())
+            except (EcnyError, Nonconformity):
+                state = None
+        return state.name if state is not None else "unknown"
 
     # Stages
 
@@ -266,9 +273,14 @@ class _Run:
                 bench.power()  # once more: a mute card may want a longer pause than one reset
 
 
-def _octet(fci: bytes, at: int) -> int:
-    """One byte of the FCI, or a state that is none."""
-    return fci[at] if len(fci) > at else 0xFF
+def _state_of(fci: bytes) -> Lifecycle | None:
+    """C0 of the answer to SELECT, where it stands in a purse's; None for any other answer."""
+    if fci[2 : 4 + len(AID)] != bytes((FciTag.AID, len(AID))) + AID or len(fci) <= _LIFECYCLE_AT:
+        return None
+    try:
+        return Lifecycle(fci[_LIFECYCLE_AT])
+    except ValueError:
+        return None
 
 
 def _text(wrong: Exception) -> str:

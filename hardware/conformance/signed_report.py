@@ -6,10 +6,12 @@ the payload; whose key it is, the reader of a report asks the laboratory (its id
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from hardware.conformance.runner import Examination, Verdict
+from hardware.conformance.trace import Exchange
 from wallet_core import codec
 from wallet_core.cose import Sign1
 from wallet_core.errors import BadSignatureError, MismatchError, OutOfRangeError, WrongTypeError
@@ -48,7 +50,7 @@ class SignedReport:
 def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -> bytes:
     """The signed report of an examination; `made_at` in seconds since 1970."""
     findings = [
-        [one.requirement.id, _VERDICTS.index(one.verdict), one.why, _flat(one.exchanges)] for one in found.findings
+        [one.requirement.id, _VERDICTS.index(one.verdict), one.why, *_columns(one.exchanges)] for one in found.findings
     ]
     payload = codec.encode(
         {
@@ -69,9 +71,10 @@ def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -
     return Sign1(PROTECTED, payload, key.sign(unsigned.signed_bytes)).to_bytes()
 
 
-def _flat(exchanges: Any) -> list[Any]:
-    """Command, number of hidden bytes, answer, and again: one list, for the codec allows no deeper nesting."""
-    return [part for one in exchanges for part in (one.command, one.hidden, one.answer)]
+def _columns(exchanges: Iterable[Exchange]) -> tuple[list[bytes], list[int], list[bytes]]:
+    """All commands, all numbers of hidden bytes, all answers: the codec allows no deeper nesting."""
+    some = tuple(exchanges)
+    return [one.command for one in some], [one.hidden for one in some], [one.answer for one in some]
 
 
 def verify(data: bytes, lab: bytes | None = None) -> SignedReport:
@@ -114,13 +117,13 @@ def verify(data: bytes, lab: bytes | None = None) -> SignedReport:
 def _verdict(finding: Any) -> tuple[str, tuple[Verdict, str]]:
     fits = (
         isinstance(finding, list)
-        and len(finding) == 4
+        and len(finding) == 6
         and isinstance(finding[0], str)
         and type(finding[1]) is int
         and isinstance(finding[2], str)
     )
     if not fits:
-        raise WrongTypeError("a finding is not an id, a verdict, a reason and exchanges")
+        raise WrongTypeError("a finding is not an id, a verdict, a reason and its exchanges")
     if not 0 <= finding[1] < len(_VERDICTS):
         raise OutOfRangeError(f"verdict {finding[1]} is not known here")
     return finding[0], (_VERDICTS[finding[1]], finding[2])
