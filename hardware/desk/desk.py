@@ -161,16 +161,16 @@ class Desk:
     # Readers
 
     def insert(self, card_id: str, reader: int | None = None) -> Slot:
-        """Put it into this slot, or the first that is free. It has power when this returns, from
-        the desk or, where the virtual reader has taken it, from there at any moment.
+        """Put it into this slot, or the first that is free. It has power when this returns, or, where the virtual
+        reader has taken it, gets it from there at any moment.
 
         Raises DeskProblem `card-inserted`, `reader-occupied`, `card-dead`.
         """
         with self.lock:
+            slot = self._free_slot(card_id, reader)
+            slot.let_go()  # a card that was torn a moment ago: until its removal is seen, this one would pass for it
+            slot = self._free_slot(card_id, slot.number)  # nobody was faster
             held = self.card(card_id)
-            if held.slot is not None:
-                raise DeskProblem("card-inserted", f"{card_id} is in reader {held.slot}.")
-            slot = self._free_slot(reader)
             slot.put_in(held)
             self.events.emit("inserted", card=card_id, reader=slot.number)
             slot.settle()
@@ -178,7 +178,9 @@ class Desk:
                 self._power(held)
             return slot
 
-    def _free_slot(self, reader: int | None) -> Slot:
+    def _free_slot(self, card_id: str, reader: int | None) -> Slot:
+        if (where := self.card(card_id).slot) is not None:
+            raise DeskProblem("card-inserted", f"{card_id} is in reader {where}.", next_step="Remove it first.")
         if reader is None:
             for slot in self.slots:
                 if slot.card is None:
