@@ -6,7 +6,9 @@ Processes that share nothing but the specification: the client is compiled from 
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +35,7 @@ from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
 from server.settings import system_clock
 from support.cards import PIN
 from support.operator_world import TOKEN, Site
+from support.pcscd import READERS, PrivatePcscd
 from support.server_process import ServerProcess
 from support.tree import ROOT
 
@@ -41,16 +44,25 @@ LOADED = 90_000  # fen
 TIMEOUT_S = 60
 JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # programs that run for a second
 
+together = pytest.mark.xdist_group("client")
+"""One shop for all of them: its till counts its sales."""
 Insert = Callable[[str], AbstractContextManager[object]]
 """Puts a card into the reader at HOST:PORT, for the length of a `with` block."""
 
 
-@contextmanager
-def inserted(card: CardLike, address: str, *, reinsert_ms: int | None = 0) -> Iterator[None]:
-    """This card in the client's reader, served by a thread; one that is torn comes back after `reinsert_ms`."""
+def inserted(card: CardLike, address: str, *, reinsert_ms: int | None = 0) -> AbstractContextManager[None]:
+    """This card in the client's reader; one that is torn comes back after `reinsert_ms`."""
     host, _, port = address.partition(":")
+    return served(card, vpcd.connect_tcp(host, int(port)), reinsert_ms=reinsert_ms)
+
+
+@contextmanager
+def served(
+    card: CardLike, connect: Callable[[], socket.socket], *, reinsert_ms: int | None = 0, gap_ms: int = 0
+) -> Iterator[None]:
+    """This card in a reader, served by a thread."""
     remote = vpcd.Remote()
-    options = {"connect": vpcd.connect_tcp(host, int(port)), "reinsert_ms": reinsert_ms, "gap_ms": 0}
+    options = {"connect": connect, "reinsert_ms": reinsert_ms, "gap_ms": gap_ms}
     serving = threading.Thread(target=vpcd.serve, args=(card, remote), kwargs=options)
     serving.start()
     try:
@@ -123,7 +135,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     classes = data / "classes"
     assert shutil.which("javac"), "a JDK is missing: scripts/setup.sh full says what to install"
     sources = sorted(SOURCES.glob("*.java"))
-    compiling = ["javac", "-Xlint:all", "-Werror", "-d", classes, *sources]
+    compiling: list[str | Path] = ["javac", "-Xlint:all", "-Werror", "-d", classes, *sources]
     done = subprocess.run(compiling, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     (data / "server").mkdir()
@@ -152,6 +164,7 @@ def credited(shop: Shop) -> int:
     return ledger.wallets
 
 
+@together
 def test_a_payment_whose_answer_was_lost_is_credited_once(shop: Shop) -> None:
     """A small sale torn after the debit, one with PIN and verified payee, one too large: one batch for all three."""
     before = credited(shop)
@@ -171,6 +184,7 @@ def test_a_payment_whose_answer_was_lost_is_credited_once(shop: Shop) -> None:
     assert credited(shop) == before + 31_800
 
 
+@together
 def test_a_till_that_ended_in_the_middle_resumes_with_the_same_bytes(shop: Shop) -> None:
     """The card was debited and the till never heard of it: nothing else is charged until that is clear."""
     before = credited(shop)
@@ -183,6 +197,7 @@ def test_a_till_that_ended_in_the_middle_resumes_with_the_same_bytes(shop: Shop)
     assert credited(shop) == before + 1_234
 
 
+@together
 def test_a_batch_whose_answer_was_lost_is_sent_again_as_it_was(shop: Shop) -> None:
     assert "PAID 500 fen" in shop.tap("charge", "--amount", "500", insert=shop.here)
     nobody = "http://127.0.0.1:9"  # the discard port: nobody listens
@@ -195,7 +210,7 @@ def test_a_batch_whose_answer_was_lost_is_sent_again_as_it_was(shop: Shop) -> No
     assert frozen.read_bytes() == before
 
 
-@pytest.mark.xdist_group("javacard")
+@together
 def test_the_applet_pays_the_client(shop: Shop) -> None:
     """Java pays Java: a card that shares no line with the emulator, its answer lost once."""
     before = credited(shop)
@@ -215,3 +230,30 @@ def test_the_applet_pays_the_client(shop: Shop) -> None:
     assert "PAID 4200 fen" in said
     assert "credited 4200 fen" in shop.run("deposit", "--server", shop.server.url)
     assert credited(shop) == before + 4_200
+
+
+@pytest.mark.pcsc
+def test_the_client_finds_the_card_through_pcsc(shop: Shop) -> None:
+    """By javax.smartcardio, the Java platform's own way, and a real PC/SC stack with a virtual reader."""
+    before = credited(shop)
+    shop.tear("--tear", "answer", "--command", "PAY")
+    image, card = open_card(card_directory(shop.data))
+    with PrivatePcscd() as stack, closing(image):
+        stack.restart()
+        with served(card, lambda: stack.connect_vpcd(0), gap_ms=vpcd.GAP_MS):
+            command = shop.command("charge", "--amount", "321", "--reader", READERS[0], "--home", shop.home)
+            library = "-Dsun.security.smartcardio.library=libpcsclite.so.1"
+            environment = {**os.environ, **stack.environment()}
+            done = subprocess.run(
+                [command[0], library, *command[1:]],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "TAP THE SAME CARD AGAIN" in done.stdout
+    assert "PAID 321 fen" in done.stdout
+    shop.run("deposit", "--server", shop.server.url)
+    assert credited(shop) == before + 321

@@ -59,7 +59,7 @@ final class Sale {
             } catch (Reader.CardLost left) {
                 // nothing was asked: wait for a card again
             } catch (SocketTimeoutException none) {
-                throw new Refused(5, "NOT CHARGED: no card");
+                throw new Refused(Refused.NO_CARD, "NOT CHARGED: no card");
             }
         }
         int k = journal.count("sale-", ".request") + 1;

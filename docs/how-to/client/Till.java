@@ -23,8 +23,8 @@ final class Till {
         Till charge  --home DIR --amount FEN [--order TEXT] [TAP]
         Till resume  --home DIR [TAP]
         Till deposit --home DIR --server URL
-        TAP: [--port PORT] [--pin-file FILE] [--tap-seconds S] [--retap-seconds S]
-        charge and resume wait for a card on 127.0.0.1; port 0, the default, takes a free one.""";
+        TAP: [--port PORT | --reader NAME] [--pin-file FILE] [--tap-seconds S] [--retap-seconds S]
+        charge and resume wait for a card at a port of 127.0.0.1 (0, the default: a free one) or in a PC/SC reader.""";
 
     private final Journal journal;
 
@@ -32,47 +32,48 @@ final class Till {
         journal = new Journal(home);
     }
 
-    public static void main(String[] words) throws Exception {
-        int code;
+    public static void main(String[] words) throws IOException, GeneralSecurityException {
+        int code = 0;
         try {
-            code = run(words);
+            run(words);
         } catch (Refused refused) {
-            System.err.println(refused.getMessage());
+            System.err.println(refused.getMessage() + (refused.code == Refused.USAGE ? "\n" + USAGE : ""));
             code = refused.code;
         }
         System.exit(code);
     }
 
-    private static int run(String[] words) throws Refused, IOException, GeneralSecurityException {
-        if (words.length == 0) {
-            System.err.println(USAGE);
-            return 2;
+    private static void run(String[] words) throws Refused, IOException, GeneralSecurityException {
+        if (words.length % 2 == 0) {
+            throw new Refused(Refused.USAGE, "a command, and options with their values");
         }
         Map<String, String> options = new HashMap<>();
-        for (int i = 1; i + 1 < words.length; i += 2) {
+        for (int i = 1; i < words.length; i += 2) {
             options.put(words[i], words[i + 1]);
         }
-        try {
-            Till till = new Till(Path.of(needed(options, "--home")));
-            switch (words[0]) {
-                case "enrol" -> till.enrol(options);
-                case "charge", "resume" -> till.sell(options, words[0].equals("resume"));
-                case "deposit" -> till.deposit(new Server(needed(options, "--server")));
-                default -> throw new IllegalArgumentException(words[0] + " is no command");
-            }
-        } catch (IllegalArgumentException usage) {
-            System.err.println(usage.getMessage() + "\n" + USAGE);
-            return 2;
+        Till till = new Till(Path.of(needed(options, "--home")));
+        switch (words[0]) {
+            case "enrol" -> till.enrol(options);
+            case "charge", "resume" -> till.sell(options, words[0].equals("resume"));
+            case "deposit" -> till.deposit(new Server(needed(options, "--server")));
+            default -> throw new Refused(Refused.USAGE, words[0] + " is no command");
         }
-        return 0;
     }
 
-    private static String needed(Map<String, String> options, String name) {
+    private static String needed(Map<String, String> options, String name) throws Refused {
         String value = options.get(name);
         if (value == null) {
-            throw new IllegalArgumentException(name + " is missing");
+            throw new Refused(Refused.USAGE, name + " is missing");
         }
         return value;
+    }
+
+    private static long number(String name, String value) throws Refused {
+        try {
+            return Long.parseLong(value);
+        } catch (NumberFormatException wrong) {
+            throw new Refused(Refused.USAGE, name + " takes a whole number");
+        }
     }
 
     private static long now() {
@@ -136,22 +137,28 @@ final class Till {
         Papers papers = new Papers(certificate("till.cert"), certificate("operator.cert"), certificate("authority.cert"));
         String pinFile = options.get("--pin-file");
         String pin = pinFile == null ? null : Files.readString(Path.of(pinFile)).strip();
-        long tap = Long.parseLong(options.getOrDefault("--tap-seconds", "30"));
-        long retap = Long.parseLong(options.getOrDefault("--retap-seconds", "30"));
+        long tap = number("--tap-seconds", options.getOrDefault("--tap-seconds", "30"));
+        long retap = number("--retap-seconds", options.getOrDefault("--retap-seconds", "30"));
+        long amount = again ? 0 : number("--amount", needed(options, "--amount"));
         int open = Sale.open(journal);
         if ((open > 0) != again) {
             throw new Refused(Refused.CONFIGURATION, again ? "no sale is open" : "sale " + open + " is open: resume it");
         }
-        try (Reader reader = new Reader(Integer.parseInt(options.getOrDefault("--port", "0")))) {
-            System.out.println("waiting for a card on 127.0.0.1:" + reader.port());
+        try (Reader reader = reader(options)) {
+            System.out.println("waiting for a card in " + reader.where());
             Sale sale = new Sale(journal, key(), papers, reader, pin, tap, retap);
             if (again) {
                 sale.resume(open);
             } else {
                 byte[] order = Bytes.sha256(Bytes.utf8(options.getOrDefault("--order", "a sale")));
-                sale.begin(Long.parseLong(needed(options, "--amount")), order);
+                sale.begin(amount, order);
             }
         }
+    }
+
+    private static Reader reader(Map<String, String> options) throws Refused, IOException {
+        String name = options.get("--reader");
+        return name != null ? new PcscReader(name) : new SocketReader((int) number("--port", options.getOrDefault("--port", "0")));
     }
 
     /** The certificates that a till lives by. */
