@@ -45,6 +45,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--replay", type=Path, help="play what a run has kept, and nothing else")
     arguments = parser.parse_args(words)
     logging.disable(logging.ERROR)  # an internal error of the emulator is found by its status word
+    sys.setswitchinterval(
+        0.0005
+    )  # the thread that hands the applet its next sequence must not wait for the drawing one
     try:
         if arguments.replay is not None:
             return _replay(Play.read(arguments.replay))
