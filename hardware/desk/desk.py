@@ -22,7 +22,7 @@ from hardware.desk.store import Kept, Store, is_name
 from hardware.emulator.card import ATR
 from hardware.emulator.faults import FaultPlan
 from hardware.transports.base import check_command
-from wallet_core.errors import ConfigurationError, EcnyError, OutcomeUnknownError
+from wallet_core.errors import ConfigurationError, EcnyError, OutcomeUnknownError, StorageError
 
 MAX_CARDS: Final = 24
 SLOTS: Final = 2
@@ -260,7 +260,7 @@ class Desk:
         answer, entry = held.exchange(command, by)
         if answer is None and reader is not None:
             self.slots[reader].take_out()
-        self.keep(held)
+        self._keep_or_lose(held)
         self.changed.notify_all()
         self.events.emit("exchange", card=held.id, entry=entry)
         if answer is None:
@@ -273,6 +273,19 @@ class Desk:
             raise CardTorn(entry["meaning"])
         self._hold_back(held, entry)
         return answer
+
+    def _keep_or_lose(self, held: HeldCard) -> None:
+        """What the disk refuses is told to nobody: the card falls silent, as if it were torn. Raises StorageError."""
+        try:
+            self.keep(held)
+        except StorageError:
+            held.power_off()
+            if held.slot is not None:
+                reader = self.slots[held.slot].number
+                self.slots[reader].take_out()
+                self.events.emit("removed", card=held.id, reader=reader)
+            self.changed.notify_all()
+            raise
 
     def _hold_back(self, held: HeldCard, entry: dict[str, Any]) -> None:
         """A real card's time. Whoever takes the card away meanwhile takes its answer away."""

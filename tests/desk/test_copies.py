@@ -14,7 +14,7 @@ from hardware.desk.store import Store
 from hardware.emulator.memory import CARD_LAYOUT
 from hardware.transports.replay import ReplayTransport
 from support.desk import BLANK, OTHER, SAM, VISITOR, DeskClient, open_desk
-from wallet_core.errors import ConfigurationError, ReaderBusyError
+from wallet_core.errors import ConfigurationError, ReaderBusyError, StorageError
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -162,6 +162,24 @@ def test_what_is_told_is_on_disk_before(tmp_path: Path) -> None:
         desk.refused(f"cards/{VISITOR}/pay", {"amount": 100})
         desk.insert()
         assert not late
+
+
+def test_what_the_disk_refuses_is_told_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_desk(tmp_path) as desk:
+        desk.insert()
+        before = desk.desk.events.newest
+
+        def full(*_: object) -> None:
+            raise StorageError("the disk is full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "save_card", full)
+            told = desk.refused(f"cards/{VISITOR}/apdu", {"apdu": "00A4040007F045434E59570100"})
+        assert (told["code"], told["detail"]) == ("storage", "the disk is full")
+        assert desk.kinds(before) == ["removed"]
+        assert not desk.desk.card(VISITOR).powered
+        desk.insert()
+        assert desk.pay()["act"] == "paid"
 
 
 # Traces and replays ------------------------------------------------------------------------------------------------

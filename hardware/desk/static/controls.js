@@ -122,6 +122,7 @@ function addWire(view, path, post, submit, click, attempt) {
     await navigator.clipboard.writeText(asText());
     byId('status').textContent = 'The trace is in the clipboard.';
   });
+  byId('whole').addEventListener('change', (event) => byId('trace').classList.toggle('is-whole', event.target.checked));
   click('clear', () => call('DELETE', path('trace')));
   byId('replay-file').addEventListener('change', (event) => attempt(async () => {
     const [file] = event.target.files;
