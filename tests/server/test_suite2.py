@@ -98,8 +98,9 @@ def test_a_refusal_of_suite_1_is_not_by_the_till(bank: Bank, card: CardDouble, t
     voucher = card.voucher(till, 100)
     message = Refusal(suite=Suite.ES256, payee=till.id, k=1, request_hash=parse(Voucher, voucher).message.request_hash)
     weak = Signed.sign(message, SoftwareKey.from_scalar(till.key.to_scalar())).to_bytes()
-    answer = bank.settle(till.batch([voucher], [weak]))
-    assert (answer.refusal_statuses, answer.credited) == ((RefusalStatus.BAD_SIGNATURE,), 100)
+    confused = Signed(message, till.key.sign(message.signed_bytes)).to_bytes()  # by SM2, over what says ES256
+    answer = bank.settle(till.batch([voucher], [weak, confused]))
+    assert (answer.refusal_statuses, answer.credited) == ((RefusalStatus.BAD_SIGNATURE,) * 2, 100)
 
 
 def test_a_batch_of_suite_1_is_not_taken(bank: Bank, card: CardDouble, till: TillDouble) -> None:

@@ -10,9 +10,10 @@ import pytest
 from support import keys, suite2
 from support.keys import NOW
 from support.purses import OPEN_POLICY
-from support.samples import Sample
+from support.samples import VOUCHER, Sample
 from wallet_core import codec
 from wallet_core.certificates import CertificateClass
+from wallet_core.cose import Sign1
 from wallet_core.errors import BadSignatureError, PurseRefusal, Refused, UnknownSuiteError, UsageError
 from wallet_core.inspection import open_message, verify
 from wallet_core.messages import Signed
@@ -72,6 +73,17 @@ def test_a_key_signs_and_certifies_its_own_suite_only() -> None:
         Signed.sign(suite2.VOUCHER, keys.CARD.key)
     with pytest.raises(UnknownSuiteError):
         keys.certify(keys.OPERATOR.key, suite2.CARD.key, CertificateClass.HARD_WALLET)
+
+
+def test_sm2_over_what_says_es256_is_no_signature() -> None:
+    """The right key has signed just these bytes, which name another scheme: nobody may take them."""
+    message = Signed(VOUCHER, suite2.CARD.key.sign(VOUCHER.signed_bytes))
+    with pytest.raises(BadSignatureError, match="another suite"):
+        message.verify(suite2.CARD.key.public)
+    bare = replace(keys.CARD.certificate, issuer=suite2.OPERATOR.id)
+    signed = Sign1.from_bytes(bare.to_bytes(), max_size=512).signed_bytes
+    with pytest.raises(BadSignatureError):
+        replace(bare, signature=suite2.OPERATOR.key.sign(signed)).verify_signature(suite2.OPERATOR.key.public)
 
 
 def test_a_voucher_of_suite_1_does_not_answer_a_request_of_suite_2() -> None:
