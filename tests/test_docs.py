@@ -21,7 +21,19 @@ PAGES = [path for path in source_files() if path.suffix == ".md"]
 EDITIONS = [Path("README.md"), Path("README.zh-Hans.md"), Path("README.zh-Hant.md")]
 PICTURES = [path for path in source_files() if path.suffix == ".svg"]
 COMMON = {"--data", "--json", "--help", "-h", "--version"}
-MAKE_VARIABLES = {"LOAD", "SALES", "READER", "EXPLORE_SECONDS", "TRACE", "SEED", "PAYMENTS", "RUNS", "PYTHON", "CI"}
+MAKE_VARIABLES = {
+    "LOAD",
+    "SALES",
+    "READER",
+    "CARD",
+    "EXPLORE_SECONDS",
+    "TRACE",
+    "SEED",
+    "PAYMENTS",
+    "RUNS",
+    "PYTHON",
+    "CI",
+}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
