@@ -29,9 +29,12 @@ declare -A PARTS=(
     [pcsc-tools]='has pcsc_scan'
     [patch]='has patch'
     [chromium]='has chromium || has chromium-browser || has google-chrome'
+    [default-jdk-headless]='has javac'
+    [maven]='has mvn'
 )
 PCSC_PARTS=(pcscd vsmartcard-vpcd gcc libc6-dev swig pkg-config libpcsclite-dev python3-dev)
 TEST_PARTS=(opensc openssl pcsc-tools patch chromium)
+JAVA_PARTS=(default-jdk-headless maven)
 
 say() { echo "set-up: $*"; }
 fail() {
