@@ -35,6 +35,7 @@ def serve(data: Path, port: int, address: Address | None, ready: Callable[[dict[
     """
     store = Store(data / DIRECTORY)
     with contextlib.ExitStack() as closing:
+        closing.callback(store.close)
         listener = _listener(port)
         closing.callback(listener.close)
         events = EventLog(secrets.token_hex(3), now_ms=_now_ms)

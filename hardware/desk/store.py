@@ -48,21 +48,26 @@ class Store:
         self._directory = directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageError(f"{directory} cannot be used: {error.strerror}") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._lock)
+            os.close(lock)
             raise ReaderBusyError(
                 f"another desk has {directory}", next_step="Use its page, or another --data directory."
             ) from error
+        self._lock: int | None = lock
 
     def close(self) -> None:
+        """Let the directory go. May be repeated."""
+        if self._lock is None:
+            return
         with suppress(OSError):
             (self._directory / "token").unlink(missing_ok=True)
         os.close(self._lock)
+        self._lock = None
 
     def write_token(self, token: str) -> Path:
         """For curl and scripts of this user; readable by nobody else."""
