@@ -24,7 +24,7 @@ from hardware.instructions import Ins, Store
 from hardware.pin import check_pin_block
 from hardware.status_words import SW
 from wallet_core.certificates import PURSES, Certificate, CertificateClass
-from wallet_core.errors import CardError, CodecError, PurseRefusal, Refused, VerificationError
+from wallet_core.errors import CardError, CodecError, PurseRefusal, Refused
 from wallet_core.messages import CertificationRequest, Receipt, Refusal, Voucher, parse
 from wallet_core.messages.ending import EntryLine
 from wallet_core.money import MAX_MINOR_UNITS
@@ -224,7 +224,8 @@ class NoPinCosts(WrongCard):
             try:
                 return check_pin_block(block)
             except CodecError:
-                vault.commit_state(control.begin_pin_check(vault.state))
+                if vault.state.pin_tries:
+                    vault.commit_state(control.begin_pin_check(vault.state))
                 raise
 
         yield applet, "check_pin_block", check
@@ -277,8 +278,9 @@ class AsksTwice(WrongCard):
         right = receive._same_question
 
         def same(state: PurseState, *rest: Any) -> Entry | None:
-            asked_plainly = state.lifecycle is Lifecycle.ACTIVE and rest[-1] is None
-            return None if asked_plainly else right(state, *rest)
+            entry: Entry | None = right(state, *rest)
+            plainly = entry is not None and entry.payer_class is None
+            return None if plainly and state.lifecycle is Lifecycle.ACTIVE else entry
 
         yield receive, "_same_question", same
 
@@ -495,7 +497,7 @@ class KeepsTheRest(WrongCard):
 
 
 class WholePieces(WrongCard):
-    """A chain is understood in pieces of 255 bytes only."""
+    """COLLECT is understood in pieces of 255 bytes only."""
 
     requirement = "ECNY-ISO-05"
 
@@ -503,7 +505,7 @@ class WholePieces(WrongCard):
         chained = self.os._chained
 
         def full(apdu: CommandApdu) -> Any:
-            if apdu.cla & CHAINING_BIT and apdu.cla & 0x80 and len(apdu.data) != 255:
+            if apdu.cla & CHAINING_BIT and apdu.ins == Ins.COLLECT and len(apdu.data) != 255:
                 raise CardError(SW.WRONG_LENGTH)
             return chained(apdu)
 
@@ -533,24 +535,21 @@ class ShortMac(WrongCard):
 
 
 class AnyLevel(WrongCard):
-    """EXTERNAL AUTHENTICATE opens a channel at other levels, too."""
+    """EXTERNAL AUTHENTICATE opens a channel without encrypted answers, too: level 13."""
 
     requirement = "ECNY-SCP-04"
 
     def spoil(self) -> None:
+        self.right = self.os._external_authenticate
         self.os._external_authenticate = self.authenticate
 
     def authenticate(self, apdu: CommandApdu) -> bytes:
-        if not self.os._initialised:
-            raise PurseRefusal(Refused.WRONG_STATE)
-        self.os._initialised = False
-        try:
+        if apdu.p1 == 0x13 and self.os._initialised:
+            self.os._initialised = False
             self.os._session = self.os._handshake.external_authenticate(apdu)
-        except CodecError as wrong:
-            raise CardError(SW.INCORRECT_P1P2) from wrong
-        except VerificationError as wrong:
-            raise CardError(SW.SECURE_MESSAGING_OBJECT_WRONG) from wrong
-        return b""
+            return b""
+        answer: bytes = self.right(apdu)
+        return answer
 
 
 class SelectKeepsChannel(WrongCard):

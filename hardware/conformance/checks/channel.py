@@ -83,12 +83,12 @@ def wrong_cryptogram(t: Bench) -> None:
 
 @requirement("SCP-04", "EXTERNAL AUTHENTICATE at any level but 33 is 6A86 and closes the channel.", APDU, _COMMANDS)
 def other_levels(t: Bench) -> None:
-    """Levels 00, 01, 03, 11 and 13, each rightly authenticated."""
-    for level in (0x00, 0x01, 0x03, 0x11, 0x13):
+    """Levels 01, 03, 11 and 13, each rightly authenticated."""
+    for level in (0x01, 0x03, 0x11, 0x13):
         handshake = HostHandshake(t.keys(), t.random(8))
         answer = t.apdu(handshake.initialize_update()).data
-        command, session = handshake.external_authenticate(answer, SecurityLevel.C_MAC)
-        word(t.apdu(replace(command, p1=level)), SW.INCORRECT_P1P2, of=f"level {level:02X}")
+        command, session = handshake.external_authenticate(answer, SecurityLevel(level))
+        word(t.apdu(command), SW.INCORRECT_P1P2, of=f"level {level:02X}")
         after = t.apdu(session.wrap_command(Activate().to_apdu()))
         word(after, SW.SECURE_MESSAGING_NOT_SUPPORTED, of="a command after it")
 
@@ -204,3 +204,62 @@ def without_le(t: Bench) -> None:
     command = replace(session.wrap_command(Activate().to_apdu()), ne=0)
     word(t.apdu(command), 0x6108, of="ACTIVATE without Le")
     session.unwrap_response(_known(word(t.raw("00C0000008"), SW.OK, of="GET RESPONSE")))
+
+
+@requirement(
+    "SCP-18", "Of a command that is not heard through the channel P1-P2 and length come first.", APDU, _COMMANDS
+)
+def parameters_first(t: Bench) -> None:
+    """REPORT with P1 01, REFUSE of 31 bytes, REPORT as it is, in one channel: 6A86, 6700, 6882."""
+    session = _open(t)
+    for command, wanted in (
+        (CommandApdu(0x80, 0x3E, 1, 0, ne=256), SW.INCORRECT_P1P2),
+        (CommandApdu(0x80, 0x36, 0, 0, bytes(31), 256), SW.WRONG_LENGTH),
+        (MakeReport().to_apdu(), SW.SECURE_MESSAGING_NOT_SUPPORTED),
+    ):
+        word(_send(t, session, command), wanted, of=f"INS {command.ins:02X} through the channel")
+
+
+@requirement("SCP-19", "A wrapped command of more than 1,024 bytes is 6988.", APDU, _CHANNEL)
+def too_long(t: Bench) -> None:
+    """STORE DATA of 1,100 bytes, rightly wrapped; the channel is closed after it."""
+    session = _open(t)
+    wrapped = session.wrap_command(CommandApdu(0x80, 0xE2, 2, 0, bytes(1_100), 256))
+    word(t.connection.send(wrapped), SW.SECURE_MESSAGING_OBJECT_WRONG, of="the long command")
+    after = _send(t, session, Activate().to_apdu())
+    word(after, SW.SECURE_MESSAGING_NOT_SUPPORTED, of="a command after it")
+
+
+@requirement(
+    "SCP-20", "INITIALIZE UPDATE ends the channel that was open, whatever it answers: 6700, then 6A88.", APDU, _CHANNEL
+)
+def initialize_ends(t: Bench) -> None:
+    """Of seven bytes and an unknown version, of eight and an unknown version, and a right one; each after a channel."""
+    for p1, size, wanted in ((0x7F, 7, SW.WRONG_LENGTH), (0x7F, 8, Refused.NOT_FOUND), (0, 8, SW.OK)):
+        session = _open(t)
+        word(t.apdu(CommandApdu(0x80, 0x50, p1, 0, bytes(size), 256)), wanted, of=f"INITIALIZE UPDATE of {size} bytes")
+        after = _send(t, session, Activate().to_apdu())
+        word(after, SW.SECURE_MESSAGING_NOT_SUPPORTED, of="a command through the old channel")
+
+
+@requirement("SCP-21", "EXTERNAL AUTHENTICATE that nothing has begun leaves an open channel open.", APDU, _CHANNEL)
+def channel_stays(t: Bench) -> None:
+    """In an open channel EXTERNAL AUTHENTICATE is 6985; ACTIVATE through the channel is 9000 after it."""
+    session = _open(t)
+    word(t.raw("84823300" + "10" + "00" * 16), Refused.WRONG_STATE, of="EXTERNAL AUTHENTICATE")
+    word(_send(t, session, Activate().to_apdu()), SW.OK, of="ACTIVATE")
+
+
+@requirement(
+    "SCP-22", "EXTERNAL AUTHENTICATE is 6A86, then 6700, then 6988, and each ends the one try.", APDU, _CHANNEL
+)
+def order_of_checks(t: Bench) -> None:
+    """Level 03 with 15 bytes, level 33 with 15 bytes, level 33 with 16 zeros; 6985 after each of them."""
+    for header, size, wanted in (
+        ("84820300", 15, SW.INCORRECT_P1P2),
+        ("84823300", 15, SW.WRONG_LENGTH),
+        ("84823300", 16, SW.SECURE_MESSAGING_OBJECT_WRONG),
+    ):
+        word(t.apdu(CommandApdu(0x80, 0x50, 0, 0, t.random(8), 256)), SW.OK, of="INITIALIZE UPDATE")
+        word(t.raw(header + f"{size:02X}" + "00" * size), wanted, of=f"{header} of {size} bytes")
+        word(t.raw("8482330010" + "00" * 16), Refused.WRONG_STATE, of="another try")

@@ -227,3 +227,16 @@ def again(t: Bench) -> None:
     before = (t.totals(), t.report().slot_lines)
     t.ok_plain(TakeGrant(grant))
     same((t.totals(), t.report().slot_lines), before, "totals and slots")
+
+
+@requirement("GRA-15", "Where a grant names two outcomes for one n, the last one counts.", APDU, _CLAUSE)
+def two_outcomes(t: Bench) -> None:
+    """Two collected slots: reversed, then collected; collected, then reversed: the first is freed, the second stays."""
+    vouchers = [t.pay(amount) for amount in (10, 20)]
+    first, second = (parse(Voucher, voucher).message.n for voucher in vouchers)
+    for voucher in vouchers:
+        t.ok_plain(Acknowledge(*receipt_for(voucher, t.lab.sam)))
+    reversed_, collected = int(SlotState.REVERSED), int(SlotState.COLLECTED)
+    outcomes = [(first, reversed_), (first, collected), (second, collected), (second, reversed_)]
+    t.ok_plain(TakeGrant(grant_for(t.report(), t.lab.operator, outcomes)))
+    same([line.n for line in t.report().slot_lines], [second], "slots that are not free")

@@ -19,6 +19,7 @@ from hardware.commands import (
     ResendOpenRequest,
     StoreData,
     Terminate,
+    Verify,
 )
 from hardware.conformance.bench import Bench, expect, same, word
 from hardware.conformance.lab import WRONG_PIN, grant_for, order_for, receipt_for, refusal_for, voucher_for
@@ -96,6 +97,16 @@ def pin_blocked_finishes(t: Bench) -> None:
     t.ok(ResendByRequest(parse(Voucher, voucher).message.request_hash))
     t.ok(Collect(*voucher_for(t.kept["ask pin"], t.lab.sam)))
     t.ok_plain(Acknowledge(*receipt_for(voucher, t.lab.sam)))
+
+
+@requirement(
+    "LIF-14", "What is no PIN block is 6A80 even when the PIN is blocked.", APDU, "VERIFY", stage=Stage.CLOSING
+)
+def no_block_when_blocked(t: Bench) -> None:
+    """No try left: VERIFY of zeros, and of a right block."""
+    use_up_pin(t)
+    t.refused(Verify(bytes(8)), Refused.MALFORMED)
+    word(t.verify(WRONG_PIN), Refused.PIN_BLOCKED, of="VERIFY")
 
 
 @requirement("LIF-04", "DEACTIVATE and TERMINATE want the channel: 6882.", APDU, "STORE DATA", stage=Stage.CLOSING)
@@ -214,6 +225,7 @@ def nothing_else(t: Bench) -> None:
 
 @requirement("LIF-13", "A terminated card opens no channel: 6985.", APDU, "Commands", stage=Stage.CLOSING)
 def no_channel(t: Bench) -> None:
-    """INITIALIZE UPDATE."""
+    """INITIALIZE UPDATE of eight bytes, and of seven."""
     terminate(t)
+    word(t.apdu(CommandApdu(0x80, 0x50, 0, 0, bytes(7), 256)), Refused.WRONG_STATE, of="INITIALIZE UPDATE of 7 bytes")
     word(t.apdu(CommandApdu(0x80, 0x50, 0, 0, bytes(8), 256)), Refused.WRONG_STATE, of="INITIALIZE UPDATE")

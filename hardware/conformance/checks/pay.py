@@ -320,3 +320,10 @@ untestable(
     _REASONS,
     "2^32 − 2 payments are more than a card's memory outlives; tests of the purse's decisions set the counter.",
 )
+
+
+@requirement("PAY-31", "A Request is well-formed whatever its counter n: 69E1, not 6A80.", CDDL, "counter")
+def any_counter(t: Bench) -> None:
+    """Requests at n = 0 and n = 2^32 − 1."""
+    for n in (0, 2**32 - 1):
+        t.refused(Pay(t.question(100, n=n).to_payload()), Refused.STALE)

@@ -6,24 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from hardware.apdu import ResponseApdu
+from hardware.apdu import CommandApdu, ResponseApdu
 from hardware.commands import (
     Activate,
     Deactivate,
     GenerateKeyPair,
     GetData,
-    MakeRequest,
-    Pay,
     PersonaliseEnd,
     StoreData,
     Verify,
 )
 from hardware.conformance.bench import Bench, expect, same, word
+from hardware.conformance.checks.transport import LENGTHS
 from hardware.conformance.lab import PIN
-from hardware.conformance.requirements import APDU, TRANSFER, NotApplicable, Stage, requirement
+from hardware.conformance.requirements import APDU, CDDL, TRANSFER, NotApplicable, Stage, requirement, untestable
 from hardware.data_objects import Tag
-from hardware.ending_commands import MakeReport
-from hardware.instructions import CERTIFICATE_SIZE, REQUEST_SIZE, Command, Store
+from hardware.instructions import CERTIFICATE_SIZE, Command, Store
 from hardware.personalisation import CardPapers
 from hardware.pin import pin_block
 from hardware.status_words import SW
@@ -305,15 +303,18 @@ def no_step_skipped(t: Bench) -> None:
 
 @requirement("PER-15", "A blank card pays, asks and verifies nothing: 6985.", APDU, "Commands", stage=Stage.BLANK)
 def blank_refuses(t: Bench) -> None:
-    """PAY, REQUEST, REPORT and VERIFY."""
+    """Every plain command of the purse but SELECT and GET DATA."""
     t.tap()
     _refuses_all(t)
 
 
 def _refuses_all(t: Bench) -> None:
-    question = MakeRequest(t.lab.sam.id, 1, 1, 100, bytes(32))
-    for command in (Pay(bytes(REQUEST_SIZE)), question, MakeReport(), Verify(pin_block(PIN))):
-        t.refused(command, Refused.WRONG_STATE)
+    """Every plain command of the purse, with as many zeros as it has bytes; VERIFY with a PIN."""
+    for kind, size in LENGTHS:
+        if kind is not Verify:
+            command = CommandApdu(kind.CLA, kind.INS, kind.P1 or 0, kind.P2 or 0, bytes(size), 256 * kind.ANSWERS)
+            word(t.connection.send(command), Refused.WRONG_STATE, of=kind.NAME)
+    t.refused(Verify(pin_block(PIN)), Refused.WRONG_STATE)
 
 
 @requirement(
@@ -339,7 +340,7 @@ def personalised(t: Bench) -> None:
     stage=Stage.PERSONALISED,
 )
 def personalised_refuses(t: Bench) -> None:
-    """PAY, REQUEST, REPORT, VERIFY; STORE DATA of a PIN and GENERATE KEY PAIR through the channel; DEACTIVATE."""
+    """Every plain command of the purse; STORE DATA of a PIN, GENERATE KEY PAIR, DEACTIVATE through the channel."""
     t.tap()
     _refuses_all(t)
     with t.channel() as send:
@@ -365,3 +366,19 @@ def too_late(t: Bench) -> None:
             refused(send, Store(target), content, Refused.WRONG_STATE, "on an active card")
         for command in (GenerateKeyPair(bytes(32)), PersonaliseEnd()):
             word(send(command), Refused.WRONG_STATE, of=command.NAME)
+
+
+untestable(
+    "PER-20",
+    "A card of a production profile refuses keys with the test mark.",
+    CDDL,
+    "certificate-claims",
+    "The suite examines test cards only, and has no certificates but those with the mark.",
+)
+untestable(
+    "PER-21",
+    "GENERATE KEY PAIR for suite 2 is answered by a card that has it, and is 6A86 from any other.",
+    APDU,
+    "Commands",
+    "A card keeps the suite of its first key pair, and the laboratory's is suite 1: to ask would spoil the card.",
+)

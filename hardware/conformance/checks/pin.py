@@ -118,3 +118,13 @@ untestable(
     _RULES,
     "A reader cannot take the power in the middle of a command; the runtimes of emulator and applet can, and do.",
 )
+
+
+@requirement("PIN-12", "Each VERIFY ends the verification before it, refused or not.", APDU, _VERIFY)
+def ends_the_one_before(t: Bench) -> None:
+    """The right PIN, then a wrong one; the right PIN, then no PIN block: PAY above the threshold is 6982."""
+    t.policy(pin_threshold=100)
+    for refused in (pin_block(WRONG_PIN), bytes(8)):
+        word(t.verify(), SW.OK, of="VERIFY")
+        expect(t.do(Verify(refused)).sw != SW.OK, "VERIFY was not refused")
+        t.refused(Pay(t.question(101).to_payload()), Refused.PIN_REQUIRED)

@@ -83,3 +83,13 @@ def malformed(t: Bench) -> None:
     for name, value in (("mode", 0), ("mode", 3), ("least_suite", 0), ("balance_limit", 1), ("purse_class", 6)):
         place = where[name]
         t.refused(StoreData(Store.POLICY, signed[:place] + bytes((value,)) + signed[place + 1 :]), Refused.MALFORMED)
+
+
+@requirement("POL-07", "Of a policy 69EC comes before 69EA, and both before 6985.", APDU, _STORE)
+def order(t: Bench) -> None:
+    """Another operator's, forged and old; forged and old."""
+    now, other = t.policy(), t.lab.second_operator
+    old = replace(now, transfer_limit=1)
+    elsewhere = t.lab.operator.sign(replace(old, operator=other.id))
+    t.refused(StoreData(Store.POLICY, elsewhere), Refused.WRONG_PURSE)
+    t.refused(StoreData(Store.POLICY, other.sign(old)), Refused.SIGNATURE)

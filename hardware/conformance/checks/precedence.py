@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from hardware.commands import Collect, Pay, PayVerified
 from hardware.conformance.bench import Bench
+from hardware.conformance.checks.ask import with_papers
 from hardware.conformance.checks.pay import verified
-from hardware.conformance.checks.receive import with_papers
 from hardware.conformance.lab import grant_for, order_for, receipt_for, refusal_for, voucher_for
 from hardware.conformance.requirements import STATUSES, requirement
 from hardware.ending_commands import Acknowledge, AcknowledgeRefusal, Reverse, TakeGrant

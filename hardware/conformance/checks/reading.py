@@ -186,3 +186,11 @@ def atr(t: Bench) -> None:
     expect(2 <= len(first) <= 33, f"an ATR of {len(first)} bytes")
     t.power()
     same(t.recorder.atr, first, "the ATR after another power-up")
+
+
+@requirement("DAT-08", "Any other tag is 6A88.", APDU, _GET_DATA, stage=Stage.READING)
+def other_tags(t: Bench) -> None:
+    """GET DATA of DF00, DF05, 7F24 and 0000."""
+    t.tap()
+    for tag in (0xDF00, 0xDF05, 0x7F24, 0x0000):
+        t.refused(GetData(tag), Refused.NOT_FOUND)

@@ -179,14 +179,14 @@ def parameters_before_length(t: Bench) -> None:
 @requirement("ISO-15", "A command of another length than its own is 6700.", STATUSES, "Reasons of a purse")
 def lengths(t: Bench) -> None:
     """Every plain command of the purse with a byte too few and a byte too many; an APDU shorter than its Lc says."""
-    for kind, size in _LENGTHS:
+    for kind, size in LENGTHS:
         for wrong in {max(0, size - 1), size + 1} - {size}:
             command = CommandApdu(kind.CLA, kind.INS, kind.P1 or 0, kind.P2 or 0, bytes(wrong))
             word(t.connection.send(command), SW.WRONG_LENGTH, of=f"{kind.NAME} with {wrong} bytes")
     word(t.raw("8036000020AABB"), SW.WRONG_LENGTH, of="32 bytes announced, 2 sent")
 
 
-_LENGTHS: Final = (
+LENGTHS: Final = (
     *((kind, sum(kind.SIZES)) for kind in (Verify, Pay, PayVerified, Collect, Refuse, ResendByRequest)),
     *((kind, sum(kind.SIZES)) for kind in (Acknowledge, AcknowledgeRefusal, Reverse, MakeReport, TakeGrant)),
     *((MakeRequest, QUESTION_SIZE), (MakeRequestVerified, QUESTION_SIZE + 2 * CERTIFICATE_SIZE)),
@@ -260,3 +260,49 @@ untestable(
     _TOP,
     "No command wears a memory out; the emulator's tests and the applet's do it with a memory of their own.",
 )
+
+
+@requirement(
+    "ISO-21", "GET RESPONSE is 6985 where no rest waits, and 6700 without Le.", APDU, _TOP, stage=Stage.READING
+)
+def no_rest(t: Bench) -> None:
+    """After SELECT, whose answer was whole; then SELECT with an Le field of 5, and GET RESPONSE without Le."""
+    t.tap()
+    word(t.raw(_GET_RESPONSE + "0E"), Refused.WRONG_STATE, of="GET RESPONSE")
+    expect(t.raw(SELECT[:-1] + b"\x05").sw1 == 0x61, "SELECT with an Le field of 5 announces no rest")
+    word(t.raw(_GET_RESPONSE), SW.WRONG_LENGTH, of="GET RESPONSE without Le")
+
+
+@requirement("ISO-22", "A piece with another header begins a chain anew.", APDU, _TOP)
+def begins_anew(t: Bench) -> None:
+    """The first half of a REFUSE under P2 01, then REFUSE in two pieces: 69ED, as if nothing had been before it."""
+    half = "10" + "00" * 16
+    word(t.raw("90360001" + half), SW.OK, of="a piece under another header")
+    word(t.raw("90360000" + half), SW.OK, of="a piece of REFUSE")
+    word(t.raw("80360000" + half), Refused.REQUEST_CLOSED, of="the last piece of REFUSE")
+
+
+@requirement("ISO-23", "A chain of more than 4,096 bytes in all is 6700.", APDU, _TOP)
+def endless_chain(t: Bench) -> None:
+    """Seventeen pieces of 255 bytes of COLLECT."""
+    for _ in range(16):
+        word(t.raw("90340000FF" + "00" * 255), SW.OK, of="a piece of the chain")
+    word(t.raw("80340000FF" + "00" * 255), SW.WRONG_LENGTH, of="the last piece")
+
+
+@requirement("ISO-24", "Of a chain only the last piece is looked at.", APDU, _TOP)
+def only_the_last(t: Bench) -> None:
+    """A piece with an INS that no card knows is 9000, the last piece 6D00; the same with P1-P2 that PAY has not."""
+    word(t.raw("90FE000001AA"), SW.OK, of="a piece with an unknown INS")
+    word(t.raw("80FE000001AA"), SW.INS_NOT_SUPPORTED, of="the last piece")
+    word(t.raw("9032050001AA"), SW.OK, of="a piece with P1 05")
+    word(t.raw("8032050001AA"), SW.INCORRECT_P1P2, of="the last piece")
+
+
+@requirement("ISO-25", "GET RESPONSE ends a chain.", APDU, _TOP)
+def response_ends_chain(t: Bench) -> None:
+    """Half a REFUSE, GET RESPONSE, the other half: 6700."""
+    half = "10" + "00" * 16
+    word(t.raw("90360000" + half), SW.OK, of="a piece of REFUSE")
+    word(t.raw(_GET_RESPONSE + "00"), Refused.WRONG_STATE, of="GET RESPONSE")
+    word(t.raw("80360000" + half), SW.WRONG_LENGTH, of="the other half of REFUSE")
