@@ -5,9 +5,9 @@ import java.lang.reflect.Field;
 import javacard.framework.APDU;
 
 /**
- * What the simulator's APDU object does not do as its API promises: a short command with 255 bytes of data and Le has 261
- * bytes, one more than its buffer; an extended Le field is taken as a signed number, and zeros in it as no Le at all, where
- * {@link APDU#setOutgoing} has 32767 for all that is more than a short can say.
+ * What the simulator's APDU object does not do as its API promises: a short command with 255 bytes of data and Le has
+ * 261 bytes, one more than its buffer; an extended Le field is taken as a signed number, and zeros in it as no Le at
+ * all, where {@link APDU#setOutgoing} has 32767 for all that is more than a short can say.
  */
 final class ApduOfChip {
     private static final int SHORT_BUFFER = 5 + 255 + 1;

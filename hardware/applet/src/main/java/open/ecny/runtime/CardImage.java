@@ -5,6 +5,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -17,7 +18,7 @@ import java.util.Arrays;
  * <p>Layout: "ECNYJC01", session number 8, SHA-256 of the applet's classes 32, content.
  */
 final class CardImage {
-    private static final byte[] MAGIC = "ECNYJC01".getBytes(java.nio.charset.StandardCharsets.US_ASCII);
+    private static final byte[] MAGIC = "ECNYJC01".getBytes(StandardCharsets.US_ASCII);
     private static final int FINGERPRINT = 32;
 
     private final Path file;

@@ -154,7 +154,8 @@ final class ChipRuntime extends SimulatorRuntime {
     private boolean names(byte[] command, ApduCase form) {
         int start = form.isExtended() ? ISO7816.OFFSET_CDATA + 2 : ISO7816.OFFSET_CDATA;
         int length = form.isExtended() ? command[6] & 0xFF : command[ISO7816.OFFSET_LC] & 0xFF;
-        return length <= AID_BYTES && command.length >= start + length && name.equals(command, (short) start, (byte) length);
+        boolean whole = length <= AID_BYTES && command.length >= start + length;
+        return whole && name.equals(command, (short) start, (byte) length);
     }
 
     // Transactions

@@ -21,7 +21,8 @@ import java.util.Map;
  * {"restore": "name"}              puts it back; the card loses its power
  * {"report": true}                 figures in bytes, and counts
  * {"hash": true}                   SHA-256 of persistent memory
- * {"play": {"from": "name", "seed": "text", "commands": "hex hex"}}   a whole sequence from a snapshot ({@link Sequences})
+ * {"play": {"from": "name", "seed": "text", "commands": "hex hex"}}
+ *                                  a whole sequence from a snapshot ({@link Sequences})
  * </pre>
  *
  * <p>Each answer has {@code "ok": true}, or false and an {@code "error"}. Commands of the reader and of this line are

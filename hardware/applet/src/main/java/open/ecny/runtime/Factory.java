@@ -8,8 +8,8 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * What the card maker does to a test card: transport keys out of the published test batch key and the serial number, and
- * the installation parameters that carry them.
+ * What the card maker does to a test card: transport keys out of the published test batch key and the serial number,
+ * and the installation parameters that carry them.
  */
 final class Factory {
     static final int SERIAL = 8;

@@ -6,6 +6,7 @@ import org.objectweb.asm.ClassReader;
 import org.objectweb.asm.ClassVisitor;
 import org.objectweb.asm.ClassWriter;
 import org.objectweb.asm.FieldVisitor;
+import org.objectweb.asm.Handle;
 import org.objectweb.asm.MethodVisitor;
 import org.objectweb.asm.Opcodes;
 import org.objectweb.asm.Type;
@@ -14,8 +15,8 @@ import org.objectweb.asm.Type;
  * Makes an applet's bytecode report every write and every allocation to {@link Hooks}, and refuses what no Java Card
  * has. No branch is added, so the stack maps stay as they are.
  *
- * <p>Fields written in a constructor, or in a static initialiser, are not reported: objects are made at installation only,
- * and an allocation after it is counted by itself.
+ * <p>Fields written in a constructor, or in a static initialiser, are not reported: objects are made at installation
+ * only, and an allocation after it is counted by itself.
  */
 final class Instrumentation extends ClassVisitor {
     private static final String HOOKS = Type.getInternalName(Hooks.class);
@@ -228,7 +229,7 @@ final class Instrumentation extends ClassVisitor {
 
         @Override
         public void visitInvokeDynamicInsn(
-                String method, String descriptor, org.objectweb.asm.Handle bootstrap, Object... arguments) {
+                String method, String descriptor, Handle bootstrap, Object... arguments) {
             throw new NotJavaCard(name, where + " uses a lambda or joins strings");
         }
 

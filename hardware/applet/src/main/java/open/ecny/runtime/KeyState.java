@@ -8,6 +8,7 @@ import java.lang.reflect.Modifier;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import javacard.security.ECPublicKey;
 import javacard.security.Key;
 
 /**
@@ -56,7 +57,7 @@ final class KeyState {
     /** The size of the secret or point itself, bytes: what a chip writes when the key is set. */
     static int bytes(Key key) {
         int bytes = (key.getSize() + 7) / 8;
-        return key instanceof javacard.security.ECPublicKey ? 2 * bytes + 1 : bytes;
+        return key instanceof ECPublicKey ? 2 * bytes + 1 : bytes;
     }
 
     void write(DataOutputStream out) throws IOException {

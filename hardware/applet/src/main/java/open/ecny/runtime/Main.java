@@ -30,7 +30,7 @@ import java.util.Map;
 public final class Main {
     private static final String APPLET = "open.ecny.purse.PurseApplet";
     private static final byte[] AID = bytes("F045434E595701");
-    // T=0 and T=1 offered, compact-TLV: selection by name, chaining and extended length, "ECNYW"; as docs/spec/apdu.md says.
+    // T=0 and T=1 offered; selection by name, chaining, extended length, "ECNYW": as docs/spec/apdu.md says.
     private static final byte[] ATR = bytes("3B8D8001803180738000C06545434E59572D");
     private static final int RETRY_MS = 100;
     private static final int REINSERT_MS = 600;

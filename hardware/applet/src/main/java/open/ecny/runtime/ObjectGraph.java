@@ -49,7 +49,9 @@ final class ObjectGraph {
             }
         }
         visit(applet);
-        statics.stream().filter(field -> !field.getType().isPrimitive()).forEach(field -> visit(Hooks.get(field, null)));
+        statics.stream()
+                .filter(field -> !field.getType().isPrimitive())
+                .forEach(field -> visit(Hooks.get(field, null)));
         for (int next = 0; next < nodes.size(); next++) {
             follow(nodes.get(next));
         }
@@ -101,7 +103,9 @@ final class ObjectGraph {
 
     /** The simulator zeroes a transient key on reset and still calls it initialised; on a chip it is gone. */
     void clearTransientKeys() {
-        nodes.stream().filter(one -> one instanceof Key && isTransient((Key) one)).forEach(one -> ((Key) one).clearKey());
+        nodes.stream()
+                .filter(one -> one instanceof Key && isTransient((Key) one))
+                .forEach(one -> ((Key) one).clearKey());
     }
 
     /** Keys that changed in the last call of the API: each is one conditional write. */

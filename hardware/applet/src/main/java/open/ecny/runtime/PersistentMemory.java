@@ -15,7 +15,8 @@ import javacard.framework.TransactionException;
  * never undone and may stop in the middle (7.6). The commit buffer keeps the old value of each conditional write; it is
  * as small as a chip's, so an applet that would fit no chip gets BUFFER_FULL here too (7.7).
  *
- * <p>Nothing counts before {@link #seal}: installation is one transaction of the card manager. For one thread at a time.
+ * <p>Nothing counts before {@link #seal}: installation is one transaction of the card manager. For one thread at a
+ * time.
  */
 public final class PersistentMemory {
     /** What a chip keeps beside each old value: address and length, in bytes. */

@@ -3,8 +3,8 @@ package open.ecny.runtime;
 import java.util.Arrays;
 
 /**
- * Whole sequences of commands in one go, for a run that sends a million of them: from a snapshot, with randomness out of a
- * seed, and with a look at persistent memory around every command.
+ * Whole sequences of commands in one go, for a run that sends a million of them: from a snapshot, with randomness out
+ * of a seed, and with a look at persistent memory around every command.
  */
 final class Sequences {
     private final Chip chip;
@@ -17,8 +17,8 @@ final class Sequences {
      * Puts the snapshot back, powers the card on, and gives it the commands (hexadecimal, a space between them).
      *
      * @return one word for each: the answer in hexadecimal, {@code !} before it when a command that failed has changed
-     *     persistent memory, {@code -} when the card gave no answer; {@code ?} before it when the applet has thrown what it
-     *     did not say itself
+     *     persistent memory, {@code -} when the card gave no answer; {@code ?} before it when the applet has thrown
+     * what it     did not say itself
      */
     String play(byte[] snapshot, String seed, String commands) {
         chip.load(snapshot);

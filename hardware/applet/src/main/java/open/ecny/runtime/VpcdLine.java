@@ -1,5 +1,6 @@
 package open.ecny.runtime;
 
+import java.io.BufferedInputStream;
 import java.io.DataInputStream;
 import java.io.EOFException;
 import java.io.IOException;
@@ -11,8 +12,8 @@ import java.net.Socket;
  * is a length of two bytes, big-endian, and a body; a body of one byte is a control (0 power off, 1 power on, 2 reset,
  * 4 asks for the ATR and is the only one that is answered), any other a command APDU.
  *
- * <p>Length and body leave in one write: the driver takes a lone length byte for the beginning of nothing. A tear closes
- * the connection before the answer.
+ * <p>Length and body leave in one write: the driver takes a lone length byte for the beginning of nothing. A tear
+ * closes the connection before the answer.
  */
 final class VpcdLine {
     private static final int POWER_OFF = 0;
@@ -39,7 +40,7 @@ final class VpcdLine {
             chip.powerOn();
         }
         try {
-            DataInputStream in = new DataInputStream(new java.io.BufferedInputStream(socket.getInputStream()));
+            DataInputStream in = new DataInputStream(new BufferedInputStream(socket.getInputStream()));
             while (true) {
                 byte[] body = in.readNBytes(in.readUnsignedShort());
                 if (body.length != 1) {

@@ -5,8 +5,8 @@ import java.security.SecureRandomSpi;
 import open.ecny.runtime.RandomSource;
 
 /**
- * Stands before the simulator's class of the same name, whose stream starts anew, unseeded, each time: with it every card
- * has the same key pair, and every signature the same nonce, which gives the key away. Keys and nonces come from
+ * Stands before the simulator's class of the same name, whose stream starts anew, unseeded, each time: with it every
+ * card has the same key pair, and every signature the same nonce, which gives the key away. Keys and nonces come from
  * {@link RandomSource} instead.
  */
 final class SecureRandomNullProvider extends SecureRandom {

@@ -3,6 +3,7 @@ package open.ecny.runtime.applets;
 import javacard.framework.APDU;
 import javacard.framework.Applet;
 import javacard.framework.ISO7816;
+import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
 /** Two balances and a journal of 200 bytes. INS 10 moves P1 from one to the other and fills the journal with P1. */
@@ -13,8 +14,7 @@ abstract class Transfer extends Applet {
     short from = 1000;
     short to;
     final byte[] journal = new byte[JOURNAL];
-    final byte[] fresh = javacard.framework.JCSystem.makeTransientByteArray(
-            JOURNAL, javacard.framework.JCSystem.CLEAR_ON_DESELECT);
+    final byte[] fresh = JCSystem.makeTransientByteArray(JOURNAL, JCSystem.CLEAR_ON_DESELECT);
 
     abstract void move(short amount);
 

@@ -82,7 +82,8 @@ public final class Trials extends Applet {
             case 0x17:
                 return (short) (new byte[2].length + shorts.length);
             case 0x18:
-                return (short) (value + counter + shorts[1] + bytes[0] + (flags[1] ? 1 : 0) + (references[0] == null ? 0 : 1));
+                short set = (short) ((flags[1] ? 1 : 0) + (references[0] == null ? 0 : 1));
+                return (short) (value + counter + shorts[1] + bytes[0] + set);
             default:
                 return objects(ins, p1);
         }
