@@ -26,7 +26,7 @@ def _vector(session: Session) -> dict[str, Any]:
     flash = Flash(CARD_LAYOUT.cells, rng=Random(seed))
     manufacture(flash, PROFILES[session.profile], session.serial)
     card = EmulatedCard(flash, seeded(seed))
-    life = Life(InProcessTransport(card), session.serial)
+    life = Life(InProcessTransport(card), session.serial, session.suite)
     session.story(life)
     static = transport_keys(TEST_BATCH_KEY, session.serial, production=False)
     vault = card.vault
@@ -34,6 +34,7 @@ def _vector(session: Session) -> dict[str, Any]:
     return {
         "name": session.name,
         "profile": session.profile,
+        "suite": int(session.suite),
         "serial": session.serial.hex(),
         "seed": seed,
         "k_enc": static.enc.hex(),

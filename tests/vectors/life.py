@@ -17,6 +17,7 @@ from hardware.apdu import CommandApdu
 from hardware.commands import (
     Activate,
     GenerateKeyPair,
+    GenerateSm2KeyPair,
     MakeRequest,
     PersonaliseEnd,
     Select,
@@ -26,15 +27,17 @@ from hardware.data_objects import Fci
 from hardware.instructions import Command, Store
 from hardware.pin import pin_block
 from hardware.transport_keys import TEST_BATCH_KEY, transport_keys
-from support import keys, samples
+from support import keys, samples, suite2
 from support.cards import World
 from wallet_core.errors import CodecError
 from wallet_core.messages import CertificationRequest, Request, SpendMode, Voucher, parse
 from wallet_core.messages import Signed as SignedMessage
+from wallet_core.suites import Suite, profile
 
 PIN = "246810"
 OK = 0x9000
-SIGNATURE, AUDIT = 64, 48
+SIGNATURE = 64
+CERTIFICATES = {len(one.AUTHORITY.certificate.to_bytes()) for one in (keys, suite2)}
 WORLD = World(
     "vectors",
     keys.AUTHORITY,
@@ -43,6 +46,19 @@ WORLD = World(
     keys.TILL,
     replace(samples.POLICY, version=1, mode=SpendMode.STAGED),
 )
+WORLD_2 = World(
+    "vectors of suite 2",
+    suite2.AUTHORITY,
+    suite2.OPERATOR,
+    suite2.OPERATOR_PURSE,
+    suite2.TILL,
+    replace(WORLD.policy, suite=Suite.SM2, least_suite=Suite.SM2, operator=suite2.OPERATOR.id),
+)
+WORLDS = {Suite.ES256: WORLD, Suite.SM2: WORLD_2}
+KEY_PAIRS: dict[Suite, type[GenerateKeyPair | GenerateSm2KeyPair]] = {
+    Suite.ES256: GenerateKeyPair,
+    Suite.SM2: GenerateSm2KeyPair,
+}
 
 
 class Reader(Protocol):
@@ -61,8 +77,8 @@ class UnexpectedAnswerError(Exception):
 class Life:
     """Exchanges with one blank card of serial number `serial`."""
 
-    def __init__(self, reader: Reader, serial: bytes) -> None:
-        self.reader, self.serial, self.world = reader, serial, WORLD
+    def __init__(self, reader: Reader, serial: bytes, suite: Suite = Suite.ES256) -> None:
+        self.reader, self.serial, self.suite, self.world = reader, serial, suite, WORLDS[suite]
         self.steps: list[dict[str, Any]] = []
         self.channel: HostChannel | None = None
         self.report = b""
@@ -134,7 +150,7 @@ class Life:
 
     def _spans(self, data: bytes) -> list[tuple[int, int, str]]:
         found = []
-        if data[:1] == b"\xd2" and len(data) != 227:
+        if data[:1] == b"\xd2" and len(data) not in CERTIFICATES:
             found.append((len(data) - SIGNATURE, SIGNATURE, "signature"))
             self._learn(data)
         for value, what in self._known.items():
@@ -221,7 +237,7 @@ class Life:
         self.power()
         self.select()
         self.open_channel()
-        request = self.secured(GenerateKeyPair(hashlib.sha256(self.serial).digest()))
+        request = self.secured(KEY_PAIRS[self.suite](profile(self.suite).digest(self.serial)))
         for target, content in self.certified(request, **policy).items():
             self.secured(StoreData(target, content), do=f"STORE DATA {target.name}")
         self.secured(PersonaliseEnd())

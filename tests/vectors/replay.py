@@ -16,7 +16,7 @@ def replay(vector: dict[str, Any], reader: Reader) -> list[str]:
     not marked as free have to be the same.
     """
     (session,) = [session for session in SESSIONS if session.name == vector["name"]]
-    life = Life(reader, session.serial)
+    life = Life(reader, session.serial, session.suite)
     found = []
     try:
         session.story(life)

@@ -16,9 +16,12 @@ from sessions_setup import blank, channel_refusals, lengths, personalisation, pi
 
 from hardware import commands as c
 from hardware.data_objects import Tag
-from support.keys import CARD, FOREIGN_CARD, FOREIGN_OPERATOR, MERCHANT_PURSE, OPERATOR, OPERATOR_PURSE, TILL
+from hardware.ending_commands import MakeReport, Reverse, TakeGrant
+from hardware.instructions import Store
+from support.keys import AUTHORITY, CARD, FOREIGN_CARD, FOREIGN_OPERATOR, MERCHANT_PURSE, OPERATOR, OPERATOR_PURSE, TILL
 from support.samples import digest
 from wallet_core.messages import Request, Signed, parse
+from wallet_core.suites import Suite, profile
 
 CHECKED = {"payee_threshold": 0}  # every payee is verified by the card
 
@@ -221,6 +224,39 @@ def requests(life: Life) -> None:
     life.send(replace(good, n=9, amount=0), 0x6A84, "the table is full, and amount 0")
 
 
+def suite_2(life: Life) -> None:
+    """A card of suite 2: its own lengths, and nothing of suite 1."""
+    life.power()
+    life.select()
+    life.open_channel()
+    asking = c.GenerateSm2KeyPair(profile(Suite.SM2).digest(life.serial))
+    life.send(asking, 0x6882, "in the clear")
+    request = life.secured(asking)
+    life.secured(c.GenerateKeyPair(digest("challenge")), 0x6985, "its key pair is of suite 2")
+    other = AUTHORITY.certificate.to_bytes()
+    stored = c.StoreData(Store.AUTHORITY_CERTIFICATE, other)
+    life.secured(stored, 0x6700, "a certificate of suite 1", do="STORE DATA AUTHORITY_CERTIFICATE")
+    for target, content in life.certified(request).items():
+        life.secured(c.StoreData(target, content), do=f"STORE DATA {target.name}")
+    life.secured(c.PersonaliseEnd())
+    life.secured(c.Activate())
+    world = life.world
+    asked = life.send(c.MakeRequest(world.operator_purse.id, 1, 1, 50_000, digest("load")))
+    collect = c.Collect(*world.voucher_for(asked))
+    life.send(collect)
+    life.send(collect, why="again: the stored Receipt")
+    sale = world.till_request(life.select(), 6_800)
+    downgraded = replace(sale, suite=Suite.ES256)
+    life.send(c.Pay(downgraded.to_payload()), 0x69EE, "a Request of suite 1 is below the least suite")
+    voucher = life.send(c.Pay(sale.to_payload()))
+    life.send(c.Pay(sale.to_payload()), why="again")
+    life.send(c.ResendByRequest(sale.hash))
+    report = life.send(MakeReport())
+    life.send(Reverse(world.order_for(voucher, report)))
+    life.send(TakeGrant(world.grant_for(report)))
+    life.select()
+
+
 def _block(digits: str) -> bytes:
     return bytes((0x20 | len(digits),)) + bytes.fromhex(digits.ljust(14, "f"))
 
@@ -232,6 +268,7 @@ class Session:
     name: str
     story: Callable[[Life], None]
     profile: str = "hk-visitor"
+    suite: Suite = Suite.ES256
 
     @property
     def serial(self) -> bytes:
@@ -259,4 +296,5 @@ SESSIONS = (
     Session("REPORT and GRANT", grants),
     Session("blocked and terminated", blocked),
     Session("a merchant's purse", load_and_pay, "merchant-sam"),
+    Session("a card of suite 2", suite_2, suite=Suite.SM2),
 )

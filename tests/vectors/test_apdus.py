@@ -27,7 +27,6 @@ STEPS = [step for session in SESSIONS for step in session["steps"] if "sw" in st
 APDU_MD = (ROOT / "docs" / "spec" / "apdu.md").read_text(encoding="utf-8")
 # No sequence of commands leads there in a lifetime: purse.json has these.
 UNREACHABLE = {Refused.COUNTERS_EXHAUSTED}
-OTHER_SUITE = {"GENERATE ASYMMETRIC KEY PAIR, SM2"}  # cards of that suite have vectors of their own
 
 
 def name_of(session: dict[str, Any]) -> str:
@@ -39,9 +38,8 @@ def commands() -> dict[str, re.Pattern[str]]:
     rows = re.findall(r"^\| ([A-Z][^|]*) \| `([^`]+)`", APDU_MD.split("### SELECT")[0], re.MULTILINE)
     found = {}
     for name, header in rows:
-        if name.strip() not in OTHER_SUITE:
-            digits = re.sub("kv|p1|i", "..", header.replace(" ", "").lower())
-            found[name.strip()] = re.compile(re.sub("^84", "8[04]", digits))
+        digits = re.sub("kv|p1|i", "..", header.replace(" ", "").lower())
+        found[name.strip()] = re.compile(re.sub("^84", "8[04]", digits))
     return found
 
 

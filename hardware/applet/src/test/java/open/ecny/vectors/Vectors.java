@@ -307,7 +307,8 @@ public final class Vectors {
     private static void answered(Map<String, Object> step, Map<String, Object> session) throws Exception {
         String type = Map.of("REQUEST", "Request", "REFUSE", "Refusal", "COLLECT", "Receipt")
             .get(step.get("do"));
-        if (type == null || session.get("card_scalar") == null || !"9000".equals(step.get("sw"))) {
+        boolean readable = session.get("suite").equals(ES256) && session.get("card_scalar") != null;
+        if (type == null || !readable || !"9000".equals(step.get("sw"))) {
             return;
         }
         byte[][] own = Curve.point(new BigInteger((String) session.get("card_scalar"), 16));
