@@ -54,7 +54,10 @@ def conform(
     reader: str,
     wait_seconds: float,
 ) -> None:
-    """Examine a test card against the specification; exit code 13 when it does not conform.
+    """Examine a test card against the specification; exit code 13 when something is wrong.
+
+    It CONFORMS when all that can be tried was tried, on a blank card with --destructive, and nothing failed; NO FAULT
+    FOUND is said of a part.
 
     A BLANK card is personalised under the laboratory's published test keys, which cannot be undone: it stays an
     active card of the laboratory, and may be examined again. A card that anyone else has personalised is only looked
@@ -80,7 +83,7 @@ def conform(
     for path in reports:
         write_file(path, _written(found, path, key))
     ctx.emit(report.facts(found), report.summary(found))
-    if not found.conforms:
+    if not found.conclusion.is_good:
         sys.exit(ExitCode.VERDICT_NEGATIVE)
 
 
@@ -110,13 +113,13 @@ def _written(found: Examination, path: Path, key: SoftwareKey | None) -> bytes:
 
 
 def _verify(ctx: Context, path: Path, lab: str) -> None:
-    """Exit code 0 for a report that verifies and says that the card conforms, 13 for any other."""
+    """Exit code 0 for a report that verifies and finds no fault, 13 for any other."""
     content = read_bytes(path, max_size=signed_report.MAX_SIZE)
     found = signed_report.verify(content, parse_id(lab) if lab else None)
     counts = {one.value: sum(given is one for given, _ in found.verdicts.values()) for one in Verdict}
     failed = {name: why for name, (given, why) in found.verdicts.items() if given is Verdict.FAILED}
     facts = {
-        "verdict": "conforms" if found.conforms else "does not conform",
+        "verdict": found.conclusion.value,
         "lab": found.lab.hex(),
         "made_at": found.made_at,
         "software": found.software,
@@ -132,9 +135,8 @@ def _verify(ctx: Context, path: Path, lab: str) -> None:
         f"signed by laboratory {found.lab.hex()} at {when}: {found.software}",
         f"  card {found.serial.hex()} in {found.reader}: {found.begun}, then {found.ended}",
         *(f"  {name} failed: {why}" for name, why in failed.items()),
-        f"{'CONFORMS' if found.conforms else 'DOES NOT CONFORM'}: "
-        + ", ".join(f"{count} {name}" for name, count in counts.items()),
+        f"{found.conclusion.value.upper()}: " + ", ".join(f"{count} {name}" for name, count in counts.items()),
     ]
     ctx.emit(facts, "\n".join(lines))
-    if not found.conforms:
+    if not found.conclusion.is_good:
         sys.exit(ExitCode.VERDICT_NEGATIVE)

@@ -83,7 +83,7 @@ def failure_lines(one: Finding) -> list[str]:
 
 def verdict_line(found: Examination) -> str:
     counts = ", ".join(f"{found.count(one)} {one.value}" for one in Verdict)
-    return f"{'CONFORMS' if found.conforms else 'DOES NOT CONFORM'}: {counts}; {found.exchanges} exchanges"
+    return f"{found.conclusion.value.upper()}: {counts}; {found.exchanges} exchanges"
 
 
 def listing(requirements: Iterable[Requirement]) -> str:
@@ -106,7 +106,7 @@ def requirement_facts(one: Requirement) -> dict[str, Any]:
 def facts(found: Examination) -> dict[str, Any]:
     """The whole examination as JSON can say it; bytes in hexadecimal."""
     return {
-        "verdict": "conforms" if found.conforms else "does not conform",
+        "verdict": found.conclusion.value,
         "reader": found.reader,
         "atr": found.atr.hex(),
         "serial": found.serial.hex(),

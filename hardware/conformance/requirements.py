@@ -1,7 +1,7 @@
 """The numbered requirements on a card, each with the clause that it comes from and the check that tries it.
 
 A check is a function with one `Bench` as its argument, registered by `requirement`; its docstring says how it looks.
-It returns where the card does as the sentence says, and raises `Nonconformity` or `NotApplicable` otherwise.
+It returns where the card does as the sentence says, or raises `Nonconformity`, `NotApplicable` or `NotTried`.
 `docs/spec/conformance.md` shows the same list; a test holds page, clauses and this registry together.
 """
 
@@ -31,7 +31,11 @@ class Nonconformity(Exception):
 
 
 class NotApplicable(Exception):
-    """The requirement cannot be tried on this card or through this reader; the text says why."""
+    """The requirement is not on this kind of card; the text says why."""
+
+
+class NotTried(Exception):
+    """This card is no longer in the state that the check needs; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -12,7 +12,7 @@ from hardware.commands import GetData
 from hardware.conformance.bench import SELECT, Bench
 from hardware.conformance.checks import lifecycle, personalise
 from hardware.conformance.lab import Lab
-from hardware.conformance.requirements import Nonconformity, NotApplicable, Requirement, Stage, registered
+from hardware.conformance.requirements import Nonconformity, NotApplicable, NotTried, Requirement, Stage, registered
 from hardware.conformance.trace import Exchange
 from hardware.data_objects import AID, FciTag, Tag
 from hardware.status_words import SW, describe
@@ -32,6 +32,19 @@ from wallet_core.purse.state import Lifecycle
 
 _LIFECYCLE_AT: Final = 2 + 2 + len(AID) + 2 + 2
 """Of the value of C0 in the FCI."""
+
+
+class Conclusion(Enum):
+    """What a run says about the card as a whole."""
+
+    CONFORMS = "conforms"  # everything that can be tried was, and nothing failed
+    NO_FAULT = "no fault found"  # in what was tried
+    NOTHING_TRIED = "nothing was tried"
+    DOES_NOT_CONFORM = "does not conform"
+
+    @property
+    def is_good(self) -> bool:
+        return self in (Conclusion.CONFORMS, Conclusion.NO_FAULT)
 
 
 class Verdict(Enum):
@@ -70,9 +83,19 @@ class Examination:
         return sum(one.verdict is verdict for one in self.findings)
 
     @property
-    def conforms(self) -> bool:
-        """No requirement failed, and at least one was tried."""
-        return not self.count(Verdict.FAILED) and bool(self.count(Verdict.PASSED))
+    def conclusion(self) -> Conclusion:
+        return conclude({one.requirement.id: one.verdict for one in self.findings})
+
+
+def conclude(verdicts: Mapping[str, Verdict]) -> Conclusion:
+    """From the verdicts by id; a requirement of this version that is not among them was not tried."""
+    found = set(verdicts.values())
+    if Verdict.FAILED in found:
+        return Conclusion.DOES_NOT_CONFORM
+    if Verdict.PASSED not in found:
+        return Conclusion.NOTHING_TRIED
+    whole = Verdict.NOT_TRIED not in found and {one.id for one in registered()} <= set(verdicts)
+    return Conclusion.CONFORMS if whole else Conclusion.NO_FAULT
 
 
 def chosen(only: Collection[str] = ()) -> tuple[Requirement, ...]:
@@ -245,7 +268,7 @@ class _Run:
         if unreachable.startswith("the card could not"):
             return Finding(one, Verdict.FAILED, unreachable)
         if unreachable:
-            return Finding(one, Verdict.NOT_APPLICABLE, unreachable)
+            return Finding(one, Verdict.NOT_TRIED, unreachable)
         bench.recorder.take()
         try:
             if one.stage is Stage.ACTIVE:
@@ -255,6 +278,8 @@ class _Run:
                 one.check(bench)
         except NotApplicable as reason:
             return Finding(one, Verdict.NOT_APPLICABLE, str(reason), bench.recorder.take())
+        except NotTried as reason:
+            return Finding(one, Verdict.NOT_TRIED, str(reason), bench.recorder.take())
         except (NoServiceError, NoReaderError):
             raise
         except (Nonconformity, EcnyError) as wrong:

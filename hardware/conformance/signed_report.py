@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hardware.conformance.runner import Examination, Verdict
+from hardware.conformance.runner import Conclusion, Examination, Verdict, conclude
 from hardware.conformance.trace import Exchange
 from wallet_core import codec
 from wallet_core.cose import Sign1
-from wallet_core.errors import BadSignatureError, MismatchError, OutOfRangeError, WrongTypeError
+from wallet_core.errors import BadSignatureError, ConfigurationError, MismatchError, OutOfRangeError, WrongTypeError
 from wallet_core.keys import PublicKey, SoftwareKey
+from wallet_core.suites import Suite
 
 MAX_SIZE: Final = 1 << 24
 TYPE: Final = "application/ecny-conformance+cbor"
@@ -42,13 +43,16 @@ class SignedReport:
     verdicts: dict[str, tuple[Verdict, str]]
 
     @property
-    def conforms(self) -> bool:
-        found = {verdict for verdict, _ in self.verdicts.values()}
-        return Verdict.FAILED not in found and Verdict.PASSED in found
+    def conclusion(self) -> Conclusion:
+        """By the requirements of this version: a report of an older one may lack some."""
+        return conclude({name: verdict for name, (verdict, _) in self.verdicts.items()})
 
 
 def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -> bytes:
-    """The signed report of an examination; `made_at` in seconds since 1970."""
+    """The signed report of an examination; `made_at` in seconds since 1970. Raises ConfigurationError for a key that is
+    not P-256."""
+    if key.public.suite is not Suite.ES256:
+        raise ConfigurationError("a laboratory signs with a P-256 key", next_step="Make one, as a PEM file.")
     findings = [
         [one.requirement.id, _VERDICTS.index(one.verdict), one.why, *_columns(one.exchanges)] for one in found.findings
     ]

@@ -13,7 +13,7 @@ from hardware.card_like import CardTorn
 from hardware.conformance.lab import PIN, WRONG_PIN, Lab
 from hardware.conformance.report import facts, junit, summary, to_json
 from hardware.conformance.requirements import Stage, registered
-from hardware.conformance.runner import Examination, Verdict, examine
+from hardware.conformance.runner import Conclusion, Examination, Verdict, examine
 from hardware.emulator.flash import Flash
 from hardware.emulator.memory import CARD_LAYOUT
 from hardware.emulator.profiles import PROFILES, manufacture, seeded
@@ -58,7 +58,7 @@ def test_the_emulator_is_green_on_every_testable_requirement(profile: str, gates
     assert found.count(Verdict.PASSED) == len(TESTABLE) - gates
     assert found.count(Verdict.NOT_APPLICABLE) == gates
     assert found.count(Verdict.UNTESTABLE) == len(registered()) - len(TESTABLE)
-    assert (found.conforms, found.begun, found.ended) == (True, "blank", "terminated")
+    assert (found.conclusion, found.begun, found.ended) == (Conclusion.CONFORMS, "blank", "terminated")
 
 
 @pytest.mark.xdist_group("javacard")
@@ -91,12 +91,12 @@ def test_a_card_of_the_laboratory_is_examined_again() -> None:
     """It is active and stays so; what ends a card was not tried, what a blank card shows cannot be."""
     hand = blank_card(WORLD)
     first = run(hand.transport, "PAY", "LIF")
-    assert (first.conforms, first.begun, first.ended) == (True, "blank", "active")
+    assert (first.conclusion, first.begun, first.ended) == (Conclusion.NO_FAULT, "blank", "active")
     assert set(verdicts(first, Verdict.NOT_TRIED)) == {one.id for one in TESTABLE if one.stage is Stage.CLOSING}
     again = run(hand.transport)
-    assert (again.conforms, again.begun, again.ended) == (True, "active", "active")
-    blank = {one.id for one in TESTABLE if one.stage in (Stage.BLANK, Stage.PERSONALISED)}
-    assert set(verdicts(again, Verdict.NOT_APPLICABLE)) == blank
+    assert (again.conclusion, again.begun, again.ended) == (Conclusion.NO_FAULT, "active", "active")
+    other = {one.id for one in TESTABLE if one.stage not in (Stage.READING, Stage.ACTIVE)}
+    assert set(verdicts(again, Verdict.NOT_TRIED)) == other
     assert record_of(hand).purse.pin_tries == 3
 
 
@@ -106,7 +106,7 @@ def test_a_run_that_was_broken_off_is_finished_by_the_next() -> None:
     assert run(hand.transport, "PER-05", "PER-06").ended == "blank"
     found = run(hand.transport, "DAT", "PER", "SCP")
     assert not verdicts(found, Verdict.FAILED)
-    assert set(verdicts(found, Verdict.NOT_APPLICABLE)) == {"ECNY-DAT-01", "ECNY-PER-03", "ECNY-PER-04"}
+    assert set(verdicts(found, Verdict.NOT_TRIED)) == {"ECNY-DAT-01", "ECNY-PER-03", "ECNY-PER-04"}
 
 
 def test_a_terminated_card_is_only_looked_at() -> None:
@@ -126,9 +126,9 @@ def test_the_card_of_another_authority_is_only_looked_at(foreign: CardInHand) ->
     before = record_of(foreign)
     found = run(foreign.transport)
     assert record_of(foreign) == before
-    assert found.conforms
+    assert found.conclusion is Conclusion.NO_FAULT
     assert set(verdicts(found, Verdict.PASSED)) == {one.id for one in TESTABLE if one.stage is Stage.READING}
-    assert "another authority" in verdicts(found, Verdict.NOT_APPLICABLE)["ECNY-PAY-01"]
+    assert "another authority" in verdicts(found, Verdict.NOT_TRIED)["ECNY-PAY-01"]
 
 
 def test_nothing_destructive_is_done_to_the_card_of_another_authority(foreign: CardInHand) -> None:
@@ -209,6 +209,7 @@ def test_only_what_was_asked_for_is_tried() -> None:
         "ECNY-PAY-04",
         *(one.id for one in registered() if one.id.startswith("ECNY-SEL-")),
     }
+    assert run(personalised_card(WORLD).transport, "PAY").conclusion is Conclusion.NOTHING_TRIED
     with pytest.raises(UsageError, match="ECNY-PAY-99"):
         run(blank_card(WORLD).transport, "ECNY-PAY-99")
 

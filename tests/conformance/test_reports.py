@@ -20,11 +20,20 @@ from hardware.cli import card
 from hardware.conformance import cli, signed_report
 from hardware.conformance.report import facts, junit, to_json
 from hardware.conformance.requirements import registered
-from hardware.conformance.runner import Examination, Verdict, chosen, examine
+from hardware.conformance.runner import Conclusion, Examination, Verdict, chosen, examine
 from support.keys import key
 from support.tree import ROOT
 from wallet_core.cose import Sign1
-from wallet_core.errors import BadSignatureError, CodecError, MismatchError, OutOfRangeError, WrongTypeError
+from wallet_core.errors import (
+    BadSignatureError,
+    CodecError,
+    ConfigurationError,
+    MismatchError,
+    OutOfRangeError,
+    WrongTypeError,
+)
+from wallet_core.keys import SoftwareKey
+from wallet_core.suites import Suite
 
 LAB = key("laboratory")
 CDDL = re.sub(r"bstr \.cbor [a-z-]+", "bstr", (ROOT / "docs/spec/conformance.cddl").read_text(encoding="utf-8"))
@@ -80,7 +89,12 @@ def test_a_signed_report_keeps_its_cddl_and_verifies() -> None:
     assert (told.serial, told.begun, told.ended) == (found().serial, "blank", "active")
     wanted = {one.requirement.id: (one.verdict, one.why) for one in found().findings}
     assert told.verdicts == wanted
-    assert not told.conforms
+    assert told.conclusion is Conclusion.DOES_NOT_CONFORM
+
+
+def test_a_key_of_another_suite_signs_no_report() -> None:
+    with pytest.raises(ConfigurationError, match="P-256"):
+        signed_report.sign(found(), SoftwareKey.from_secret(bytes(48), Suite.SM2), made_at=1, software="test 1")
 
 
 def test_a_changed_report_does_not_verify() -> None:
@@ -138,14 +152,14 @@ def test_a_laboratory_examines_a_card_and_signs(data: Path) -> None:
     words = [word for path in reports for word in ("--report", str(path))]
     areas = ("--only", "REV", "--only", "LIF", "--only", "ATM")
     shown = conform(data, *areas, *words, "--lab-key", str(data / "lab.pem"), code=0).output
-    assert "\nCONFORMS: " in shown
+    assert "\nNO FAULT FOUND: " in shown
     assert f"{sum(one.destructive for one in registered())} not tried, 3 untestable" in shown
-    assert json.loads(reports[1].read_bytes())["verdict"] == "conforms"
+    assert json.loads(reports[1].read_bytes())["verdict"] == "no fault found"
     assert len(ET.fromstring(reports[0].read_bytes()).findall("testsuite/testcase")) == len(chosen(areas[1::2]))
     lab = LAB.public.thumbprint.hex()
     checked = conform(data, "--verify", str(reports[2]), "--lab", lab, "--json", code=0)
     told = json.loads(checked.output)
-    assert (told["verdict"], told["lab"], told["failed"]) == ("conforms", lab, {})
+    assert (told["verdict"], told["lab"], told["failed"]) == ("no fault found", lab, {})
     conform(data, "--verify", str(reports[2]), "--lab", "00" * 32, code=13)
 
 

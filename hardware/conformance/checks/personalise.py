@@ -19,7 +19,7 @@ from hardware.commands import (
 from hardware.conformance.bench import Bench, expect, same, word
 from hardware.conformance.checks.transport import LENGTHS
 from hardware.conformance.lab import PIN
-from hardware.conformance.requirements import APDU, CDDL, TRANSFER, NotApplicable, Stage, requirement, untestable
+from hardware.conformance.requirements import APDU, CDDL, TRANSFER, NotTried, Stage, requirement, untestable
 from hardware.data_objects import Tag
 from hardware.instructions import CERTIFICATE_SIZE, Command, Store
 from hardware.personalisation import CardPapers
@@ -129,7 +129,7 @@ def anchor(t: Bench) -> None:
 def _not_begun(t: Bench) -> None:
     t.tap()
     if t.do(GetData(Tag.AUTHORITY_CERTIFICATE)).sw == SW.OK:
-        raise NotApplicable("the card has a trust anchor from an earlier run")
+        raise NotTried("the card has a trust anchor from an earlier run")
 
 
 @requirement("PER-04", "What an object is verified against comes before it: 6985.", APDU, _STORE, stage=Stage.BLANK)

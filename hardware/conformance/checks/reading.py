@@ -7,7 +7,7 @@ from typing import Final
 from hardware.commands import GetData, Verify
 from hardware.conformance.bench import SELECT, Bench, expect, same, word
 from hardware.conformance.lab import WRONG_PIN, refusal_for
-from hardware.conformance.requirements import APDU, NotApplicable, Stage, requirement
+from hardware.conformance.requirements import APDU, NotTried, Stage, requirement
 from hardware.data_objects import AID, FCI_SIZES, FciTag, Tag
 from hardware.ending_commands import AcknowledgeRefusal
 from hardware.pin import pin_block
@@ -117,7 +117,7 @@ def not_there_yet(t: Bench) -> None:
     """GET DATA of the three certificates and the policy on a blank card."""
     t.tap()
     if t.do(GetData(Tag.AUTHORITY_CERTIFICATE)).data == t.lab.authority.certificate.to_bytes():
-        raise NotApplicable("the card has objects from an earlier run")
+        raise NotTried("the card has objects from an earlier run")
     for tag in (Tag.PURSE_CERTIFICATE, Tag.OPERATOR_CERTIFICATE, Tag.AUTHORITY_CERTIFICATE, Tag.POLICY):
         t.refused(GetData(tag), Refused.NOT_FOUND)
 
