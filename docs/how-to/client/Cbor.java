@@ -71,7 +71,8 @@ final class Cbor {
 
         /** The shortest head for this argument (RFC 8949, 4.2.1). */
         private Writer head(int major, long argument) {
-            int wide = argument < 24 ? 0 : argument < 1L << 8 ? 1 : argument < 1L << 16 ? 2 : argument < 1L << 32 ? 4 : 8;
+            int more = argument < 1L << 8 ? 1 : argument < 1L << 16 ? 2 : argument < 1L << 32 ? 4 : 8;
+            int wide = argument < 24 ? 0 : more;
             int extra = wide == 0 ? (int) argument : 24 + Integer.numberOfTrailingZeros(wide);
             out.write(major << 5 | extra);
             for (int i = wide - 1; i >= 0; i--) {

@@ -3,7 +3,7 @@ package open.ecny.client;
 import java.util.Arrays;
 import java.util.List;
 
-/** A certificate (docs/spec/certificates.md): a CWT whose every field has a fixed place. Dates are seconds since 1970. */
+/** A certificate (docs/spec/certificates.md): a CWT whose every field has its place. Dates: seconds since 1970. */
 record Certificate(byte[] bytes, byte[] issuer, byte[] x, byte[] y, long notBefore, long expires, int kind,
                    boolean test, long epoch) {
     static final int SIZE = 227;
@@ -84,8 +84,8 @@ record Certificate(byte[] bytes, byte[] issuer, byte[] x, byte[] y, long notBefo
     }
 
     private void link(Certificate parent, int wanted, int above, long now) throws Refused {
-        boolean fits = kind == wanted && parent.kind == above && test == parent.test && Arrays.equals(issuer, parent.id());
-        if (!fits || !parent.signed(Sign1.parse(bytes))) {
+        boolean fits = kind == wanted && parent.kind == above && test == parent.test;
+        if (!fits || !Arrays.equals(issuer, parent.id()) || !parent.signed(Sign1.parse(bytes))) {
             throw Refused.notBelieved("no chain leads from this certificate to the authority");
         }
         if (now < notBefore || now >= expires) {

@@ -16,7 +16,7 @@ import java.security.spec.ECPoint;
 import java.security.spec.ECPublicKeySpec;
 import java.security.spec.PKCS8EncodedKeySpec;
 
-/** P-256 keys and ECDSA signatures as r ‖ s, 32 bytes each: the platform's "P1363" format, so that no DER is in sight. */
+/** P-256 keys and ECDSA signatures as r ‖ s, 32 bytes each: the platform's "P1363" format, so no DER is in sight. */
 final class Key {
     static final int COORDINATE = 32;
     static final int SIGNATURE = 64;

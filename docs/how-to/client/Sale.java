@@ -113,7 +113,8 @@ final class Sale {
             } catch (Reader.CardLost | NotThisVoucher unknown) {
                 // The card may have acted: only the card knows, and it answers the same bytes with the same voucher.
             } catch (SocketTimeoutException none) {
-                throw new Refused(Refused.OUTCOME_UNKNOWN, "TAP THE SAME CARD AGAIN: sale " + k + " is open, resume it");
+                throw new Refused(Refused.OUTCOME_UNKNOWN,
+                    "TAP THE SAME CARD AGAIN: sale " + k + " is open, resume it");
             }
             System.out.println("TAP THE SAME CARD AGAIN");
             reader.remove();

@@ -134,7 +134,8 @@ final class Till {
 
     private void sell(Map<String, String> options, boolean again)
         throws Refused, IOException, GeneralSecurityException {
-        Papers papers = new Papers(certificate("till.cert"), certificate("operator.cert"), certificate("authority.cert"));
+        Papers papers =
+            new Papers(certificate("till.cert"), certificate("operator.cert"), certificate("authority.cert"));
         String pinFile = options.get("--pin-file");
         String pin = pinFile == null ? null : Files.readString(Path.of(pinFile)).strip();
         long tap = number("--tap-seconds", options.getOrDefault("--tap-seconds", "30"));
@@ -142,7 +143,8 @@ final class Till {
         long amount = again ? 0 : number("--amount", needed(options, "--amount"));
         int open = Sale.open(journal);
         if ((open > 0) != again) {
-            throw new Refused(Refused.CONFIGURATION, again ? "no sale is open" : "sale " + open + " is open: resume it");
+            String why = again ? "no sale is open" : "sale " + open + " is open: resume it";
+            throw new Refused(Refused.CONFIGURATION, why);
         }
         try (Reader reader = reader(options)) {
             System.out.println("waiting for a card in " + reader.where());
@@ -158,7 +160,8 @@ final class Till {
 
     private static Reader reader(Map<String, String> options) throws Refused, IOException {
         String name = options.get("--reader");
-        return name != null ? new PcscReader(name) : new SocketReader((int) number("--port", options.getOrDefault("--port", "0")));
+        int port = (int) number("--port", options.getOrDefault("--port", "0"));
+        return name != null ? new PcscReader(name) : new SocketReader(port);
     }
 
     /** The certificates that a till lives by. */
@@ -167,7 +170,7 @@ final class Till {
 
     // Deposit
 
-    /** Freezes a batch, unless one is frozen that has no answer, and sends it until the operator's signature is here. */
+    /** Freezes a batch, unless one is frozen that has no answer, and sends it: the same bytes each time. */
     private void deposit(Server server) throws Refused, IOException, GeneralSecurityException {
         Certificate till = certificate("till.cert");
         Certificate operator = certificate("operator.cert");
@@ -185,6 +188,9 @@ final class Till {
         byte[] answer = server.deposit(journal.read("batch-" + number + ".cose"));
         byte[] batch = payload("batch-" + number + ".cose");
         Messages.Answer said = Messages.Answer.read(answer, batch, number, till.id(), operator);
+        if (said.vouchers().length + said.refusals().length != Messages.items(batch).size()) {
+            throw Refused.notBelieved("the answer has another number of statuses than the batch has items");
+        }
         journal.write("batch-" + number + ".answer", answer);
         System.out.println("batch " + number + ": credited " + said.credited() + " fen; statuses of vouchers "
             + Bytes.hex(said.vouchers()) + ", of refusals " + Bytes.hex(said.refusals()));

@@ -10,8 +10,8 @@ import java.util.Map;
 /**
  * Deterministic CBOR (RFC 8949, 4.2.1) and nothing else: numbers as Long, byte strings, text, arrays, maps, booleans.
  *
- * <p>What it reads it would write in the same bytes: shortest heads, definite lengths, keys in the order of their bytes,
- * each once. So nothing has to be encoded again to be compared.
+ * <p>What it reads it would write in the same bytes: shortest heads, definite lengths, keys in the order of their
+ * bytes, each once. So nothing has to be encoded again to be compared.
  */
 final class Cbor {
     private static final int MAX_DEPTH = 5;

@@ -44,8 +44,8 @@ final class Message {
     private static final long MOST = (1L << 53) - 1;
     private static final long LAST_NUMBER = (1L << 32) - 1;
 
-    /** Number and labels from 2 on; a label and its kind: bN bytes, u4 number, c4 number from 1, m8 fen, sA-B small number,
-     * iN list of at most N items, tN a status byte of at most N each, r entries of a revocation list. */
+    /** Number and labels from 2 on; a label and its kind: bN bytes, u4 number, c4 number from 1, m8 fen, sA-B small
+     * number, iN list of at most N items, tN a status byte of at most N each, r entries of a revocation list. */
     private static final Map<String, String> RULES = new LinkedHashMap<>();
 
     static {
@@ -87,7 +87,7 @@ final class Message {
             empty = empty && parts.get(i) instanceof byte[];
         }
         if (!empty) {
-            throw new Fault("not-canonical", "header, payload and signature are byte strings, and nothing is unprotected");
+            throw new Fault("not-canonical", "three byte strings, and nothing unprotected");
         }
         byte[] signature = (byte[]) parts.get(3);
         if (signature.length != 64) {

@@ -463,7 +463,8 @@ final class Purse {
             Map<String, Object> line = Json.object(one);
             boolean voucher = list.equals("slots") || number(line, "state") == COLLECTED;
             byte[] head = Octets.join(Octets.number(number(line, counter), 4), Octets.number(number(line, "state"), 1));
-            found.put(number(line, counter), Octets.join(head, Octets.of(line.get(voucher ? "voucher_hash" : "request_hash"))));
+            byte[] hash = Octets.of(line.get(voucher ? "voucher_hash" : "request_hash"));
+            found.put(number(line, counter), Octets.join(head, hash));
         }
         byte[] all = Octets.join(found.values().toArray(new byte[0][]));
         return Arrays.copyOf(all, size * 37);

@@ -231,7 +231,8 @@ public final class Vectors {
         long now = vector.get("now") == null ? -1 : (Long) vector.get("now");
         String verdict = "believed";
         try {
-            certificate.verify(root, operators, now, (Boolean) vector.get("production"), Json.list(vector.get("allowed")));
+            boolean production = (Boolean) vector.get("production");
+            certificate.verify(root, operators, now, production, Json.list(vector.get("allowed")));
         } catch (Fault refused) {
             verdict = refused.code;
         }
@@ -291,7 +292,8 @@ public final class Vectors {
             if (said.containsKey("context")) {
                 same("static key", said.get("k_enc"), vector.get("k_enc"));
                 byte[] answer = Octets.of(step.get("answer"));
-                String context = ((String) step.get("command")).substring(10, 26) + Octets.hex(Octets.part(answer, 13, 8));
+                String host = ((String) step.get("command")).substring(10, 26);
+                String context = host + Octets.hex(Octets.part(answer, 13, 8));
                 same("context", said.get("context"), context);
                 channel = new Channel(said);
             } else if (channel != null) {
