@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support.vectors import FILES, FOLDER, read
+from support.tree import ROOT
+from support.vectors import FILES, FOLDER, read, vectors
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +43,16 @@ def test_each_file_says_where_it_comes_from(name: str) -> None:
 def test_names_are_unique(name: str) -> None:
     names = [vector["name"] for vector in read(name)["vectors"]]
     assert len(names) == len(set(names)) > 0
+
+
+def test_every_word_of_a_refusal_is_in_the_specification() -> None:
+    """Whoever writes another implementation finds there what `error` means."""
+    statuses, certificates = (
+        (ROOT / "docs" / "spec" / name).read_text(encoding="utf-8") for name in ("statuses.md", "certificates.md")
+    )
+    parsed = {vector["error"] for vector in vectors("negative.json") if vector["stage"] == "parse"}
+    assert parsed == set(re.findall(r"^\| `([a-z-]+)` \|", statuses, re.MULTILINE))
+    assert {vector["error"] for vector in vectors("negative.json")} - parsed == {"bad-signature"}
+    judged = {vector["error"] for vector in vectors("chains.json")} - {None}
+    judged |= {vector["error"] for vector in read("frauds.json")["refused"] if vector["stage"] == "check"}
+    assert judged <= set(re.findall(r"`([a-z-]+)`", certificates))
