@@ -335,7 +335,10 @@ class TakesFromAnyCard(WrongCard):
     requirement = "ECNY-COL-16"
 
     def patches(self, command: bytes) -> Iterator[Patch]:
-        yield receive, "_asked_of_class", lambda *_: True
+        def asked(state: PurseState, voucher: Voucher, _: Any) -> bool:
+            return any(entry.request_hash == voucher.request_hash for entry in state.table)
+
+        yield receive, "_asked_of_class", asked
 
 
 class TellsAnyone(WrongCard):

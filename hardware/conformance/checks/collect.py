@@ -196,6 +196,16 @@ def card_to_card(t: Bench) -> None:
     t.refused(Collect(*t.paid_by(t.lab.card, 640)), Refused.PAYEE_CLASS)
 
 
+@requirement(
+    "COL-20", "The Voucher of another hard wallet whose Request is not in the table is 69E7, too.", APDU, _BOTH
+)
+def card_to_card_unknown(t: Bench) -> None:
+    """A hard wallet's Voucher that names an H(Request) of nobody."""
+    _for_hard_wallets(t)
+    request = t.ok(t.asking(640, t.lab.card))
+    t.refused(Collect(*voucher_for(request, t.lab.card, request_hash=bytes(32))), Refused.PAYEE_CLASS)
+
+
 @requirement("COL-17", "What REQUEST allowed card to card is finished: the class is remembered durably.", APDU, _BOTH)
 def card_to_card_allowed(t: Bench) -> None:
     """REQUEST with a hard wallet's certificates, power-up, a policy that allows no payer: its Voucher is credited."""

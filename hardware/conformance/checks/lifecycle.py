@@ -37,10 +37,13 @@ _RULES: Final = "Rules"
 
 
 def prepare(t: Bench) -> None:
-    """Five payments and five Requests, which the checks of this stage finish."""
+    """Six payments and five Requests, which the checks of this stage finish."""
     t.prepare()
+    paid = t.question(9)
+    t.ok(Pay(paid.to_payload()))
     t.kept = {name: t.pay(amount) for amount, name in enumerate(("pin", "receipt", "refusal", "order", "stored"), 1)}
     t.kept |= {f"ask {name}": t.ok(t.asking(50, t.lab.sam)) for name in ("pin", "collect", "refuse", "stored", "left")}
+    t.kept["paid request"] = paid.to_payload()
 
 
 def use_up_pin(t: Bench) -> None:
@@ -150,6 +153,17 @@ def blocked_answers_stored(t: Bench) -> None:
     again = t.asking(asked.amount, t.lab.sam, order_hash=asked.order_hash)
     same(t.ok(again), request, "REQUEST again")
     expect(bool(t.ok(ResendOpenRequest(0))), "no open Request is told")
+
+
+@requirement(
+    "LIF-15", "PAY sent again answers the stored Voucher on a blocked card, too.", APDU, "PAY", stage=Stage.CLOSING
+)
+def blocked_pays_again(t: Bench) -> None:
+    """The Request of a payment from before the card was blocked: its Voucher."""
+    block(t)
+    payload = t.kept["paid request"]
+    voucher = parse(Voucher, t.ok(Pay(payload))).message
+    same(voucher.request_hash, Request.from_payload(payload).hash, "H(Request) of the Voucher")
 
 
 @requirement("LIF-08", "A blocked card still collects and refuses.", TRANSFER, _LIFE, stage=Stage.CLOSING)

@@ -327,3 +327,12 @@ def any_counter(t: Bench) -> None:
     """Requests at n = 0 and n = 2^32 − 1."""
     for n in (0, 2**32 - 1):
         t.refused(Pay(t.question(100, n=n).to_payload()), Refused.STALE)
+
+
+untestable(
+    "PAY-32",
+    "What PAY refuses anyway costs no verification of certificates and signature.",
+    APDU,
+    _PAY,
+    "Only the time that an answer takes would tell; ECNY-PRE-01 shows the order of the reasons.",
+)
