@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,20 @@ def test_a_card_of_a_directory_outlives_its_process(tmp_path: Path) -> None:
     report = memory_report(directory)
     assert report is not None
     assert report.allocations == 0
+
+
+def test_a_killed_process_is_a_power_cut(tmp_path: Path) -> None:
+    directory = tmp_path / "card"
+    create_card(directory, VISITOR, SERIAL, seed=7)
+    transport = JavaCardTransport(directory)
+    before = transport.transmit(SELECT)
+    os.kill(transport.card.process.pid, signal.SIGKILL)
+    with pytest.raises(OutcomeUnknownError):
+        transport.transmit(SELECT)
+    transport.close()
+    again = JavaCardTransport(directory)
+    assert again.transmit(SELECT) == before
+    again.close()
 
 
 def test_no_production_card_and_no_card(tmp_path: Path) -> None:

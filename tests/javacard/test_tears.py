@@ -148,10 +148,21 @@ class Bench:
     def fault_after_cut(self, n: int) -> str:
         """Runs the command with power for n - 1 writes, then again; what is wrong with what it shows, if anything."""
         self.hand.process.restore("before")
+        return self.fault() if self.cut(n) else "it was not cut"
+
+    def cut(self, n: int) -> bool:
+        """Runs the command with power for n - 1 writes; False when it needed no more, as when it was done before."""
         self.hand.tap()
         self.hand.process.tear_at_write(n)
-        with pytest.raises(OutcomeUnknownError):
+        try:
             self.run(self.hand)
+        except OutcomeUnknownError:
+            return True
+        self.hand.process.forget_tears()
+        return False
+
+    def fault(self) -> str:
+        """What is wrong with what the card shows, and with what it answers now."""
         found = view(self.hand)
         if found not in (self.before, self.after, *self.between()):
             return f"neither before nor after: {found}"
@@ -175,6 +186,24 @@ def test_a_cut_at_every_write(loaded: JavaInHand, name: str) -> None:
     tally.record("power cuts", total=bench.writes, wrong=len(wrong))
     assert wrong == {}
     assert bench.writes >= 2, "something is written, and then it is committed"
+
+
+@pytest.mark.parametrize("name", ["PAY", "COLLECT", "GRANT"])
+def test_a_second_cut_when_it_is_sent_again(loaded: JavaInHand, name: str) -> None:
+    """Cut at each write; the same command again, cut at its first write, in its midst and at its end."""
+    bench = Bench(loaded, COMMANDS[name](loaded))
+    wrong, cuts = [], 0
+    for first in range(1, bench.writes + 1):
+        for second in sorted({1, bench.writes // 2, bench.writes - 1, bench.writes}):
+            loaded.process.restore("before")
+            bench.cut(first)
+            bench.cut(second)
+            cuts += 1
+            if fault := bench.fault():
+                wrong.append((first, second, fault))
+    tally.record("power cuts", total=cuts, wrong=len(wrong))
+    assert wrong == []
+    assert cuts >= 3 * bench.writes
 
 
 def test_a_cut_in_verify_costs_a_try_at_most(loaded: JavaInHand) -> None:
