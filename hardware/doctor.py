@@ -24,6 +24,8 @@ import click
 from wallet_core.cli import Context as CommandContext
 from wallet_core.cli import common_options
 from wallet_core.errors import ConfigurationError, EcnyError, ExitCode, NoReaderError
+from wallet_core.keys import SoftwareKey
+from wallet_core.suites import Suite
 
 from .transports.pcsc import VIRTUAL_PREFIX, list_readers
 from .transports.scard import load
@@ -85,6 +87,7 @@ def examine(
     """Runs all checks in order. `clock` tells seconds since 1970, UTC; `with_pcsc=False` leaves readers out."""
     yield check_python(sys.version_info[:3])
     yield check_packages()
+    yield check_suites()
     yield check_data_directory(data)
     yield check_clock(data, clock())
     if with_pcsc:
@@ -97,6 +100,19 @@ def check_python(version: tuple[int, ...]) -> Finding:
         least = ".".join(map(str, LEAST_PYTHON))
         return _failed("python", f"{shown} is older than {least}", f"Install Python {least} or newer.")
     return _ok("python", shown)
+
+
+def check_suites() -> Finding:
+    """Each suite makes a key and a signature that it verifies; only an installation of suite sm2 needs that one."""
+    able: list[str] = []
+    for suite in Suite:
+        try:
+            key = SoftwareKey.from_secret(bytes(32), suite)
+            key.public.verify(key.sign(b""), b"")
+        except ConfigurationError as exc:
+            return _note("suites", f"{', '.join(able)}; {exc.message}", exc.next_step)
+        able.append(suite.name.lower())
+    return _ok("suites", ", ".join(able))
 
 
 def check_packages(distribution: str = DISTRIBUTION) -> Finding:

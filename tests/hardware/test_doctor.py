@@ -23,6 +23,7 @@ from hardware.doctor import (
     check_packages,
     check_pcsc,
     check_python,
+    check_suites,
     doctor,
     examine,
 )
@@ -30,6 +31,7 @@ from hardware.transports import scard
 from support.echo_card import EchoCard, InReader
 from support.fake_scard import EMPTY, NO_SERVICE, PRESENT, FakeScard
 from support.pcscd import PrivatePcscd
+from wallet_core import sm2
 from wallet_core.errors import ConfigurationError, ExitCode
 
 NOW = 1_800_000_000.0
@@ -52,6 +54,18 @@ def data(tmp_path: Path) -> Path:
 def failed(finding: Finding, exit_code: ExitCode = ExitCode.CONFIGURATION) -> bool:
     """Whether it failed with this code and says what to do next."""
     return finding.verdict is Verdict.FAILED and finding.exit_code == exit_code and bool(finding.next_step)
+
+
+def test_suites(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_suites() == Finding("suites", Verdict.OK, "es256, sm2")
+
+    def absent() -> None:
+        raise ConfigurationError("suite sm2 needs OpenSSL's libcrypto 3, which is not here", next_step="Install it.")
+
+    monkeypatch.setattr(sm2, "Field", absent)
+    found = check_suites()
+    assert (found.verdict, found.next_step) == (Verdict.NOTE, "Install it.")
+    assert found.detail.startswith("es256; suite sm2 needs")
 
 
 def test_python() -> None:
@@ -184,7 +198,7 @@ def test_the_report(data: Path, service: FakeScard) -> None:
     code, text = run("--data", str(data))
     assert code == 0
     names = [line.split()[1] for line in text.splitlines() if line.startswith(("ok ", "note ", "failed "))]
-    assert names == ["python", "packages", "data", "clock", "pyscard", "pcscd", "readers", "vpcd"]
+    assert names == ["python", "packages", "suites", "data", "clock", "pyscard", "pcscd", "readers", "vpcd"]
     code, text = run("--data", str(data), "--json")
     report = json.loads(text)
     assert (code, report["ok"]) == (0, True)
