@@ -15,6 +15,7 @@ import click
 import hardware.conformance.checks as _registered  # noqa: F401  # importing it registers every check
 from hardware.cli_options import milliseconds, reader_option, wait_option
 from hardware.conformance import report, signed_report
+from hardware.conformance.requirements import in_order
 from hardware.conformance.runner import Examination, Finding, Verdict, chosen, examine
 from hardware.taps import open_reader
 from wallet_core.cli import Context, common_options, read_bytes, write_file
@@ -65,7 +66,7 @@ def conform(
     a card of the laboratory ends terminated.
     """
     if only_list:
-        wanted = chosen(only)
+        wanted = in_order(chosen(only))
         ctx.emit({"requirements": [report.requirement_facts(one) for one in wanted]}, report.listing(wanted))
         return
     if to_verify is not None:

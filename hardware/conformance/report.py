@@ -38,11 +38,6 @@ _AREAS: Final = {
 }
 
 
-def area(one: Requirement) -> str:
-    """`PAY` of `ECNY-PAY-07`."""
-    return one.id.split("-")[1]
-
-
 def area_name(code: str) -> str:
     return _AREAS[code]
 
@@ -60,7 +55,7 @@ def link(one: Requirement) -> str:
 def summary(found: Examination) -> str:
     """One line for each area, then every failure with its exchanges, then the verdict."""
     lines = [f"card {found.serial.hex()} in {found.reader}: {found.begun}, now {found.ended}"]
-    for code, some in groupby(found.findings, key=lambda one: area(one.requirement)):
+    for code, some in groupby(found.findings, key=lambda one: one.requirement.area):
         lines.append("  " + _area_line(code, list(some)))
     for one in found.findings:
         if one.verdict is Verdict.FAILED:
@@ -135,7 +130,7 @@ def to_json(found: Examination) -> bytes:
 def junit(found: Examination) -> bytes:
     """JUnit XML: an area is a suite, a requirement a case, its exchanges the case's output."""
     root = ET.Element("testsuites", name="ecny card conform")
-    for code, group in groupby(found.findings, key=lambda one: area(one.requirement)):
+    for code, group in groupby(found.findings, key=lambda one: one.requirement.area):
         some = list(group)
         suite = ET.SubElement(root, "testsuite", name=f"ECNY-{code}", tests=str(len(some)))
         suite.set("failures", str(sum(one.verdict is Verdict.FAILED for one in some)))

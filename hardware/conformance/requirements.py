@@ -7,7 +7,7 @@ It returns where the card does as the sentence says, or raises `Nonconformity`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -54,6 +54,11 @@ class Requirement:
     untestable: str = ""
 
     @property
+    def area(self) -> str:
+        """`PAY` of `ECNY-PAY-07`."""
+        return self.id.split("-")[1]
+
+    @property
     def how(self) -> str:
         """How it is tried, in a sentence; of an untestable one, why it is not."""
         return self.untestable or " ".join((self.check.__doc__ or "").split())
@@ -95,5 +100,11 @@ def _add(one: Requirement) -> None:
 
 
 def registered() -> tuple[Requirement, ...]:
-    """All that was registered so far, in the order in which it was."""
+    """All that was registered so far, in the order in which it was: the order in which checks run."""
     return tuple(_registry.values())
+
+
+def in_order(some: Iterable[Requirement]) -> list[Requirement]:
+    """As pages and reports have them: areas as they are registered, requirements by their numbers."""
+    areas = list(dict.fromkeys(one.area for one in registered()))
+    return sorted(some, key=lambda one: (areas.index(one.area), one.id))

@@ -12,7 +12,15 @@ from hardware.commands import GetData
 from hardware.conformance.bench import SELECT, Bench
 from hardware.conformance.checks import lifecycle, personalise
 from hardware.conformance.lab import Lab
-from hardware.conformance.requirements import Nonconformity, NotApplicable, NotTried, Requirement, Stage, registered
+from hardware.conformance.requirements import (
+    Nonconformity,
+    NotApplicable,
+    NotTried,
+    Requirement,
+    Stage,
+    in_order,
+    registered,
+)
 from hardware.conformance.trace import Exchange
 from hardware.data_objects import AID, FciTag, Tag
 from hardware.status_words import SW, describe
@@ -160,7 +168,7 @@ class _Run:
             if one.check is None:
                 findings[one.id] = Finding(one, Verdict.UNTESTABLE, one.untestable)
         ended = self._lifecycle()
-        ordered = tuple(findings[one.id] for one in self._wanted)
+        ordered = tuple(findings[one.id] for one in in_order(self._wanted))
         return Examination(
             bench.recorder.name, bench.recorder.atr, serial, begun.lower(), ended.lower(), bench.recorder.count, ordered
         )

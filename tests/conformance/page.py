@@ -11,8 +11,8 @@ from itertools import groupby
 from typing import Final
 
 import hardware.conformance.checks as _registered  # noqa: F401  # importing it registers every check
-from hardware.conformance.report import area, area_name, link
-from hardware.conformance.requirements import Requirement, registered
+from hardware.conformance.report import area_name, link
+from hardware.conformance.requirements import Requirement, in_order, registered
 from support.tree import ROOT
 
 PAGE: Final = ROOT / "docs" / "spec" / "conformance.md"
@@ -24,17 +24,11 @@ def tables() -> str:
     """Every requirement, an area a table; the untestable ones in a table of their own at the end."""
     parts = []
     tried = [one for one in registered() if not one.untestable]
-    for code, some in groupby(sorted(tried, key=_place), key=area):
+    for code, some in groupby(in_order(tried), key=lambda one: one.area):
         parts.append(f"\n## {code}: {area_name(code)}\n\n{_COLUMNS}{''.join(_row(one) for one in some)}")
-    rest = "".join(_row(one) for one in sorted(registered(), key=_place) if one.untestable)
+    rest = "".join(_row(one) for one in in_order(registered()) if one.untestable)
     parts.append("\n## Untestable through a reader\n\n| id | requirement | clause | why |\n|---|---|---|---|\n" + rest)
     return "".join(parts)
-
-
-def _place(one: Requirement) -> tuple[int, str]:
-    """Areas in the order in which they are registered, requirements by their numbers."""
-    areas = list(dict.fromkeys(area(other) for other in registered()))
-    return areas.index(area(one)), one.id
 
 
 def _row(one: Requirement) -> str:

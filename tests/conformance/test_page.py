@@ -9,7 +9,7 @@ import pytest
 
 import hardware.conformance.checks as _registered  # noqa: F401  # importing it registers every check
 from conformance import page
-from hardware.conformance.report import area, area_name
+from hardware.conformance.report import area_name
 from hardware.conformance.requirements import Requirement, registered
 from hardware.data_objects import FCI_SIZES, Tag
 from hardware.instructions import Ins
@@ -33,7 +33,7 @@ def test_each_row_is_one_requirement() -> None:
 @pytest.mark.parametrize("one", EVERY, ids=lambda one: one.id)
 def test_a_requirement_has_a_check_or_a_reason_and_its_clause_exists(one: Requirement) -> None:
     assert re.fullmatch(r"ECNY-[A-Z]{3}-\d{2}", one.id)
-    assert area_name(area(one))
+    assert area_name(one.area)
     assert (one.check is None) == bool(one.untestable)
     assert one.how.endswith(".")
     assert one.text.endswith(".")
@@ -52,8 +52,8 @@ def test_no_sentence_is_there_twice() -> None:
 
 
 def test_numbers_run_without_a_gap() -> None:
-    for code in {area(one) for one in EVERY}:
-        numbers = sorted(int(one.id[-2:]) for one in EVERY if area(one) == code)
+    for code in {one.area for one in EVERY}:
+        numbers = sorted(int(one.id[-2:]) for one in EVERY if one.area == code)
         assert numbers == list(range(1, len(numbers) + 1)), code
 
 

@@ -19,7 +19,7 @@ from conformance.wrong_cards import GivesBackAgain
 from hardware.cli import card
 from hardware.conformance import cli, signed_report
 from hardware.conformance.report import facts, junit, to_json
-from hardware.conformance.requirements import registered
+from hardware.conformance.requirements import in_order, registered
 from hardware.conformance.runner import Conclusion, Examination, Verdict, chosen, examine
 from support.keys import key
 from support.tree import ROOT
@@ -178,7 +178,7 @@ def test_a_wrong_card_ends_with_13_and_its_exchanges(data: Path, monkeypatch: py
 def test_the_list_needs_no_card(tmp_path: Path) -> None:
     shown = conform(tmp_path, "--list", code=0).output
     assert [line.split()[0] for line in shown.splitlines() if line.startswith("ECNY-")] == [
-        one.id for one in registered()
+        one.id for one in in_order(registered())
     ]
     told = json.loads(conform(tmp_path, "--list", "--only", "REF", "--json", code=0).output)
     assert [one["stage"] for one in told["requirements"]] == ["active"] * 4

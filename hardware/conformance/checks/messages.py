@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from hardware.commands import Collect, Pay, PayVerified, Refuse, StoreData
 from hardware.conformance.bench import Bench, expect, same
 from hardware.conformance.checks.pay import verified
 from hardware.conformance.lab import grant_for, order_for, receipt_for, refusal_for
-from hardware.conformance.requirements import APDU, CDDL, TRANSFER, requirement, untestable
+from hardware.conformance.requirements import APDU, CDDL, TRANSFER, Nonconformity, requirement, untestable
 from hardware.ending_commands import Acknowledge, AcknowledgeRefusal, MakeReport, Reverse, TakeGrant
 from hardware.instructions import Command, Store, signed_size
-from wallet_core.errors import Refused
-from wallet_core.messages import Receipt, Refusal, Report, Request, Voucher, parse
+from wallet_core.errors import BadSignatureError, Refused
+from wallet_core.keys import PublicKey
+from wallet_core.messages import Receipt, Refusal, Report, Request, Signed, Voucher, parse
 from wallet_core.messages.layout import FixedMessage
 
 _ROUNDS: Final = 6  # signatures of each kind: that none of their 48 numbers has its high bit set happens once in 2^48
@@ -46,12 +47,20 @@ def signatures(t: Bench) -> None:
     """Six Vouchers, Requests, Refusals and Reports: 48 numbers r and s, some of them with the high bit set."""
     key = t.certificate().key
     for _ in range(_ROUNDS):
-        parse(Voucher, t.pay(10)).verify(key)
+        _verify(parse(Voucher, t.pay(10)), key)
         request = parse(Request, t.ok(t.asking(20)))
-        request.verify(key)
-        parse(Refusal, t.ok(Refuse(request.message.hash))).verify(key)
-        parse(Report, t.ok(MakeReport())).verify(key)
+        _verify(request, key)
+        _verify(parse(Refusal, t.ok(Refuse(request.message.hash))), key)
+        _verify(parse(Report, t.ok(MakeReport())), key)
         t.settle()
+
+
+def _verify(signed: Signed[Any], key: PublicKey) -> None:
+    try:
+        signed.verify(key)
+    except BadSignatureError as wrong:
+        name = type(signed.message).__name__
+        raise Nonconformity(f"the signature {signed.signature.hex()} of a {name} does not verify") from wrong
 
 
 def _changed(t: Bench) -> Iterator[tuple[str, bytes, Callable[[bytes], Command]]]:
