@@ -94,12 +94,19 @@ final class Ecdsa {
         }
     }
 
-    /** At SELECT, for a verification may have been torn. */
+    /** At SELECT, for a verification may have been torn; on some chips a key object has no value then. */
     void tidy() {
-        peer.getW(point, (short) 0);
-        if (Util.arrayCompare(point, (short) 0, Curve.G, (short) 0, Layout.POINT) != 0) {
-            peer.setW(Curve.G, (short) 0, Layout.POINT);
+        if (!peer.isInitialized()) {
+            Curve.set(peer);
+        } else if (holdsBasePoint()) {
+            return;
         }
+        peer.setW(Curve.G, (short) 0, Layout.POINT);
+    }
+
+    private boolean holdsBasePoint() {
+        peer.getW(point, (short) 0);
+        return Util.arrayCompare(point, (short) 0, Curve.G, (short) 0, Layout.POINT) == 0;
     }
 
     private void begin() {
