@@ -38,6 +38,8 @@ from wallet_core.errors import (
 )
 from wallet_core.purse.state import Lifecycle
 
+_ATTEMPTS: Final = 2
+"""To power a card up that has fallen silent: one reset may be too short for it."""
 _LIFECYCLE_AT: Final = 2 + 2 + len(AID) + 2 + 2
 """Of the value of C0 in the FCI."""
 
@@ -150,6 +152,8 @@ class _Run:
         self._told = told
         self._stages: dict[Stage, str] = {}
         """Why a stage cannot be reached any more."""
+        self._gone = ""
+        """Why there is no card any more."""
 
     def go(self) -> Examination:
         bench = self._bench
@@ -249,8 +253,8 @@ class _Run:
     def _enter(self, stage: Stage) -> str:
         """Brings the card into a stage; returns why it cannot be, or nothing. What is irreversible happens here."""
         bench = self._bench
-        if stage is Stage.CLOSING and not self._destructive:
-            return ""
+        if self._gone or (stage is Stage.CLOSING and not self._destructive):
+            return self._gone
         moves: dict[Stage, Callable[[Bench], None]] = {
             Stage.PERSONALISED: personalise.complete,
             Stage.ACTIVE: personalise.activate,
@@ -271,6 +275,8 @@ class _Run:
 
     def _try(self, one: Requirement, unreachable: str) -> Finding:
         bench = self._bench
+        if self._gone:
+            return Finding(one, Verdict.NOT_TRIED, self._gone)
         if one.destructive and not self._destructive:
             return Finding(one, Verdict.NOT_TRIED, "it blocks or terminates the card: --destructive tries it")
         if unreachable.startswith("the card could not"):
@@ -296,14 +302,18 @@ class _Run:
         return Finding(one, Verdict.PASSED, "", bench.recorder.take())
 
     def _revive(self) -> None:
-        """After a failure: power off and on. Raises NoCardError when the card does not come back."""
+        """After a failure: power off and on. A card that does not come back is gone, and what follows is not tried."""
         bench = self._bench
         with bench.quietly():
             bench.connection.plain()
-            try:
-                bench.power()
-            except NoCardError:
-                bench.power()  # once more: a mute card may want a longer pause than one reset
+            for _ in range(_ATTEMPTS):
+                try:
+                    bench.power()
+                except NoCardError as lost:
+                    self._gone = f"the card has not come back: {lost.message}"
+                else:
+                    self._gone = ""
+                    return
 
 
 def _state_of(fci: bytes) -> Lifecycle | None:

@@ -14,7 +14,7 @@ from hardware.conformance.lab import PIN, WRONG_PIN, Lab
 from hardware.conformance.report import facts, junit, summary, to_json
 from hardware.conformance.requirements import Stage, registered
 from hardware.conformance.runner import Conclusion, Examination, Verdict, examine
-from hardware.emulator.flash import Flash
+from hardware.emulator.flash import Flash, Power
 from hardware.emulator.memory import CARD_LAYOUT
 from hardware.emulator.profiles import PROFILES, manufacture, seeded
 from hardware.instructions import Ins
@@ -201,6 +201,35 @@ def test_a_card_that_falls_silent_fails_there_and_is_examined_further() -> None:
     red = verdicts(found, Verdict.FAILED)
     assert set(red) == {*(f"ECNY-REV-0{number}" for number in range(1, 7)), "ECNY-ATM-05"}
     assert all("no answer" in why for why in red.values())
+
+
+class Dead(Silent):
+    """And does not come back."""
+
+    dead = False
+
+    def power_on(self, power: Power | None = None) -> bytes:
+        if self.dead:
+            raise CardTorn("dead")
+        return super().power_on(power)
+
+    def power_off(self) -> None:
+        self.dead = self.dead or getattr(self, "silent", False)
+        super().power_off()
+
+    def transmit(self, command: bytes) -> bytes:
+        self.silent = command[1] == Ins.REVERSE
+        return super().transmit(command)
+
+
+def test_of_a_card_that_dies_the_findings_so_far_are_reported() -> None:
+    flash = Flash(CARD_LAYOUT.cells, rng=Random(1))
+    manufacture(flash, PROFILES["hk-visitor"], SERIAL)
+    found = run(InProcessTransport(Dead(flash, seeded(1))), "ACK", "REV", "GRA", "LIF", destructive=True)
+    assert set(verdicts(found, Verdict.FAILED)) == {"ECNY-REV-01"}
+    assert found.count(Verdict.PASSED) == 12
+    assert "has not come back" in verdicts(found, Verdict.NOT_TRIED)["ECNY-GRA-01"]
+    assert (found.conclusion, found.ended) == (Conclusion.DOES_NOT_CONFORM, "unknown")
 
 
 def test_only_what_was_asked_for_is_tried() -> None:
