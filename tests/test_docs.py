@@ -22,6 +22,7 @@ EDITIONS = [Path("README.md"), Path("README.zh-Hans.md"), Path("README.zh-Hant.m
 PICTURES = [path for path in source_files() if path.suffix == ".svg"]
 COMMON = {"--data", "--json", "--help", "-h", "--version"}
 MAKE_VARIABLES = {
+    "SUITE",
     "LOAD",
     "SALES",
     "READER",
