@@ -20,7 +20,8 @@ from hardware.emulator.issuer import published_issuer
 from hardware.exchange import CardConnection
 from hardware.purse_transfer import transfer
 from wallet_core.errors import NoCardError, OutcomeUnknownError, PurseRefusal, Refused, TransportError
-from wallet_core.messages import Request, Voucher, parse
+from wallet_core.messages import Report, Request, Voucher, parse
+from wallet_core.purse.state import EntryState
 
 
 class DeskTransport:
@@ -61,6 +62,8 @@ class Acts:
         self._issuer = published_issuer()
         self._open: dict[str, Request] = {}
         """The till's Request to a card whose outcome is not known yet."""
+        self._loads: dict[str, Request] = {}
+        """A card's Request to the operator's purse, likewise."""
         self._at_work: set[str] = set()
         self._guard = threading.Lock()
 
@@ -94,6 +97,7 @@ class Acts:
     def forget(self, card_id: str) -> None:
         """The card's memory was replaced: what the till remembers of it is void."""
         self._open.pop(card_id, None)
+        self._loads.pop(card_id, None)
 
     @staticmethod
     def _found(wallet: HardWallet, request: Request) -> bytes | None:
@@ -107,14 +111,29 @@ class Acts:
     def load(self, card_id: str, amount: int) -> dict[str, Any]:
         """Value out of nothing: the published issuer keeps no books. A load that was torn is finished first."""
         with self._wallet(card_id) as wallet:
-            before = wallet.select().balance
-            waiting = wallet.open_requests()
-            for request in waiting:
-                if parse(Request, request).message.payer == self._issuer.purse.id:
-                    self._issuer.collect(wallet, request)
-            if wallet.select().balance == before:
-                self._issuer.load(wallet, amount)
-            return {"act": "loaded", "amount": wallet.select().balance - before}
+            fci = wallet.select()
+            try:
+                finished = self._finish_load(wallet, fci, self._loads.get(card_id))
+                if finished is None:
+                    self._loads[card_id] = self._issuer.load_request(fci, amount)
+                    self._issuer.load(wallet, amount)
+            except TransportError as lost:
+                raise OutcomeUnknownError(lost.message, next_step="TAP THE SAME CARD AGAIN, then load again.") from lost
+            del self._loads[card_id]
+            return {"act": "loaded", "amount": finished or amount, "recovered": finished is not None}
+
+    def _finish_load(self, wallet: HardWallet, fci: Fci, asked: Request | None) -> int | None:
+        """Fen of the load whose answer was lost, now surely on the card; None when the card never asked for it."""
+        if asked is None or fci.next_k <= asked.k:
+            return None
+        lines = {line.k: line for line in parse(Report, wallet.report()).message.entry_lines}
+        line = lines.get(asked.k)
+        if line is not None and line.hash not in (asked.hash, self._issuer.voucher(asked).hash):
+            return None
+        if line is not None and line.state == EntryState.OPEN:
+            request = next(one for one in wallet.open_requests() if parse(Request, one).hash == asked.hash)
+            self._issuer.collect(wallet, request)
+        return asked.amount  # collected; an entry that is gone was final, and acknowledged by a grant
 
     def go_online(self, card_id: str) -> dict[str, Any]:
         """Report and grant: limits count anew, slots and final Requests are free."""

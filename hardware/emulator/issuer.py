@@ -131,16 +131,32 @@ class Issuer:
     # Money
 
     def load(self, wallet: HardWallet, amount: int) -> bytes:
-        """Pay `amount` fen onto the selected card, out of nothing; the signed Receipt. An open Request is finished."""
-        fci = wallet.select()
-        order = self._digest(f"load {fci.purse_id.hex()} {fci.next_k} {amount}")
-        request = wallet.request(self.purse.id, 1, fci.next_k, amount, order)
+        """Pay `amount` fen onto the card, out of nothing; the signed Receipt."""
+        asked = self.load_request(wallet.select(), amount)
+        request = wallet.request(asked.payer, asked.epoch, asked.n, asked.amount, asked.order_hash)
         return self.collect(wallet, request)
+
+    def load_request(self, fci: Fci, amount: int) -> Request:
+        """What the card with this FCI will ask the operator's purse for, when it is loaded next."""
+        return Request(
+            suite=Suite.ES256,
+            payer=self.purse.id,
+            epoch=1,
+            n=fci.next_k,
+            payee=fci.purse_id,
+            k=fci.next_k,
+            amount=amount,
+            order_hash=self._digest(f"load {fci.purse_id.hex()} {fci.next_k} {amount}"),
+        )
 
     def collect(self, wallet: HardWallet, request: bytes) -> bytes:
         """The voucher that answers this signed Request of the card, into the card; the signed Receipt."""
-        asked = parse(Request, request).message
-        voucher = Voucher(
+        signed = Signed.sign(self.voucher(parse(Request, request).message), self.purse.key).to_bytes()
+        return wallet.collect(signed, self.purse.certificate.to_bytes(), self.operator.certificate.to_bytes())
+
+    def voucher(self, asked: Request) -> Voucher:
+        """The operator's purse pays this Request; the same Voucher each time."""
+        return Voucher(
             suite=asked.suite,
             payer=asked.payer,
             epoch=asked.epoch,
@@ -152,8 +168,6 @@ class Issuer:
             policy_version=1,
             audit=AuditData(asked.n, 0, 0, 0, 0).seal(self._digest("audit key of the purse")[:16], bytes(12)),
         )
-        signed = Signed.sign(voucher, self.purse.key).to_bytes()
-        return wallet.collect(signed, self.purse.certificate.to_bytes(), self.operator.certificate.to_bytes())
 
     def till_request(self, fci: Fci, amount: int) -> Request:
         """The till asks the card with this FCI for `amount` fen, at its next counter."""

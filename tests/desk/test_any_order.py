@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -84,6 +84,15 @@ class AnyOrder(RuleBasedStateMachine):
             if self.unknown.get(card) == "load":
                 del self.unknown[card]
 
+    @rule(card=CARDS, word=TEARS, amount=st.integers(1, 3_000), paying=st.booleans())
+    def torn_and_tapped_again(self, card: str, word: str, amount: int, paying: bool) -> None:
+        again = self.pay if paying else self.load
+        self.insert(card)
+        self.tear(card, word)
+        again(card, amount)
+        self.insert(card)
+        again(card, amount)
+
     @rule(card=CARDS)
     def online(self, card: str) -> None:
         self.act(card, "online")
@@ -131,4 +140,6 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestAnyOrder.settings = settings(
+    max_examples=8, stateful_step_count=20, deadline=None, phases=[Phase.explicit, Phase.generate]
+)

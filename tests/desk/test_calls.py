@@ -256,7 +256,11 @@ def test_acts_pay_load_go_online_verify_and_transfer(desk: DeskClient) -> None:
     assert desk.do(f"cards/{VISITOR}/verify", {"pin": TEST_PIN}) == {"act": "verified"}
     assert desk.pay(25_000)["n"] == 2
     assert desk.do(f"cards/{VISITOR}/online") == {"act": "online", "free_slots": 16, "free_entries": 8}
-    assert desk.do(f"cards/{VISITOR}/load", {"amount": 10_000}) == {"act": "loaded", "amount": 10_000}
+    assert desk.do(f"cards/{VISITOR}/load", {"amount": 10_000}) == {
+        "act": "loaded",
+        "amount": 10_000,
+        "recovered": False,
+    }
     moved = desk.do(f"cards/{VISITOR}/transfer", {"to": SAM, "amount": 1_200})
     assert moved == {"act": "transferred", "amount": 1_200, "acknowledged": True}
     again = desk.do(f"cards/{VISITOR}/transfer", {"to": SAM, "amount": 1_200})

@@ -68,12 +68,33 @@ def test_a_payment_that_never_happened_is_not_asked_for_again_by_another_amount(
     assert desk.pay(1_000)["amount"] == 1_000
 
 
-def test_a_torn_load_is_finished(desk: DeskClient) -> None:
+@pytest.mark.parametrize(
+    ("word", "recovered"),
+    [
+        ("before@REQUEST", False),
+        ("after-commit@REQUEST", True),
+        ("before@COLLECT", True),
+        ("after-commit@COLLECT", True),
+    ],
+)
+def test_a_torn_load_is_made_once(desk: DeskClient, word: str, recovered: bool) -> None:
     desk.insert()
-    desk.tear("before@COLLECT")
+    desk.tear(word)
     assert desk.refused(f"cards/{VISITOR}/load", {"amount": 10_000})["code"] == "outcome-unknown"
     desk.insert()
-    assert desk.do(f"cards/{VISITOR}/load", {"amount": 10_000}) == {"act": "loaded", "amount": 10_000}
+    done = desk.do(f"cards/{VISITOR}/load", {"amount": 10_000})
+    assert done == {"act": "loaded", "amount": 10_000, "recovered": recovered}
+    assert desk.get(f"cards/{VISITOR}")["face"]["balance"] == 60_000
+    tally.record("power cuts", 1, wrong=0)
+
+
+def test_a_torn_load_that_a_grant_has_closed_is_not_made_again(desk: DeskClient) -> None:
+    desk.insert()
+    desk.tear("after-commit@COLLECT")
+    desk.refused(f"cards/{VISITOR}/load", {"amount": 10_000})
+    desk.insert()
+    desk.do(f"cards/{VISITOR}/online")
+    assert desk.do(f"cards/{VISITOR}/load", {"amount": 500})["recovered"]
     assert desk.get(f"cards/{VISITOR}")["face"]["balance"] == 60_000
 
 
