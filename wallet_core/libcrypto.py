@@ -1,20 +1,20 @@
 """The few functions of OpenSSL 3's libcrypto that SM2 needs, by ctypes: pyca/cryptography has SM3 and SM4, but no SM2.
 
-The library is loaded when the first SM2 key is used, so that an installation of suite ES256 never needs it. Every
-failure is a typed error here; none of them says anything about a key. Only functions that OpenSSL 3 does not deprecate
-are called. Pointers to secrets are cleared when their owner goes.
+The library is loaded when the first SM2 key is used, so that an installation of suite ES256 never needs it. A call that
+fails says nothing about a signature: it is a ConfigurationError, never a verdict, and names no key. Only functions that
+OpenSSL 3 does not deprecate are called. Pointers to secrets are cleared when their owner goes.
 """
 
 from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-from wallet_core.errors import ConfigurationError
+from wallet_core.errors import BadSignatureError, ConfigurationError
 
 NID_SM2: Final = 1172  # sm2p256v1, 1.2.156.10197.1.301
 _NAMES: Final = ("libcrypto.so.3", "libcrypto.so.4", "libcrypto.3.dylib", "libcrypto-3-x64.dll")
@@ -59,10 +59,6 @@ _PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 }
 
 
-class LibcryptoError(Exception):
-    """libcrypto said no. `wallet_core.sm2` turns it into an error of the tree; the library's text is not passed on."""
-
-
 class _Param(ctypes.Structure):
     """OSSL_PARAM."""
 
@@ -100,20 +96,32 @@ def _group() -> int:
 
 
 def _must(result: int | None) -> int:
-    """`result` of a call unless it is NULL, 0 or negative; the error queue stays empty."""
+    """`result` of a call unless it is NULL, 0 or negative: then ConfigurationError, with the error queue empty."""
     if not result or result < 0:
-        library().ERR_clear_error()
-        raise LibcryptoError
+        raise _failure()
     return result
 
 
+def _failure() -> ConfigurationError:
+    """The library's own text is not passed on."""
+    library().ERR_clear_error()
+    return ConfigurationError("libcrypto has failed, or SM2 is switched off in it", next_step=_INSTALL)
+
+
+def _free_with(owner: object, free: Callable[[int], None], at: int) -> None:
+    """Free `at` when `owner` goes, and not before: at exit a thread may still sign, and with freed numbers it would
+    give a second s for the same k."""
+    weakref.finalize(owner, free, at).atexit = False
+
+
 class Number:
-    """A BIGNUM; a secret one lives in secure memory and is used by constant-time code. Cleared when it goes."""
+    """A BIGNUM, cleared when it goes. A secret one is used by constant-time code, and lives in libcrypto's secure heap
+    where the process has set one up."""
 
     def __init__(self, value: bytes = b"", *, secret: bool = False) -> None:
         lib = library()
         self.at: int = _must(lib.BN_secure_new() if secret else lib.BN_new())
-        weakref.finalize(self, lib.BN_clear_free, self.at)
+        _free_with(self, lib.BN_clear_free, self.at)
         if secret:
             lib.BN_set_flags(self.at, _CONSTANT_TIME)
         if value:
@@ -123,7 +131,7 @@ class Number:
         """32 bytes, big-endian."""
         content = ctypes.create_string_buffer(32)
         if library().BN_bn2binpad(self.at, content, 32) != 32:
-            raise LibcryptoError
+            raise _failure()
         return content.raw
 
     @property
@@ -139,7 +147,7 @@ class Field:
         self._group = _group()
         self._order: int = lib.EC_GROUP_get0_order(self._group)
         self._context: int = _must(lib.BN_CTX_new())
-        weakref.finalize(self, lib.BN_CTX_free, self._context)
+        _free_with(self, lib.BN_CTX_free, self._context)
 
     def plus(self, a: Number, b: Number, *, secret: bool = False) -> Number:
         return self._by(library().BN_mod_add, a, b, secret=secret)
@@ -156,13 +164,13 @@ class Field:
         return result
 
     def inverse(self, a: Number) -> Number:
-        """Of a secret number; raises LibcryptoError for 0."""
+        """Of a secret number; raises ConfigurationError for 0."""
         result = Number(secret=True)
         _must(library().BN_mod_inverse(result.at, a.at, self._order, self._context))
         return result
 
     def point(self, scalar: Number) -> tuple[Number, Number]:
-        """x and y of `scalar` × generator, by libcrypto's Montgomery ladder; raises LibcryptoError at infinity."""
+        """x and y of `scalar` × generator, by libcrypto's Montgomery ladder; raises ConfigurationError at infinity."""
         lib = library()
         point: int = _must(lib.EC_POINT_new(self._group))
         try:
@@ -178,7 +186,7 @@ class PublicPoint:
     """A point that libcrypto has checked to be on the curve, to verify with; safe to use from several threads."""
 
     def __init__(self, encoded: bytes) -> None:
-        """`encoded`: 04 ‖ x ‖ y. Raises LibcryptoError for what is no point, ConfigurationError without SM2."""
+        """`encoded`: 04 ‖ x ‖ y. Raises BadSignatureError for what is no point, ConfigurationError without SM2."""
         _group()
         lib = library()
         parameters = (_Param * 3)(
@@ -187,24 +195,37 @@ class PublicPoint:
         made = _P()
         with _context(lib.EVP_PKEY_CTX_new_from_name(None, b"SM2", None)) as making:
             _must(lib.EVP_PKEY_fromdata_init(making))
-            _must(lib.EVP_PKEY_fromdata(making, ctypes.byref(made), _PUBLIC_KEY, parameters))
-        self._key: int = _must(made.value)
-        weakref.finalize(self, lib.EVP_PKEY_free, self._key)
+            known = lib.EVP_PKEY_fromdata(making, ctypes.byref(made), _PUBLIC_KEY, parameters)
+        if known <= 0 or not made.value:
+            raise _no_point()
+        self._key: int = made.value
+        _free_with(self, lib.EVP_PKEY_free, self._key)
         with self._using() as checking:
-            _must(lib.EVP_PKEY_public_check(checking))
+            if lib.EVP_PKEY_public_check(checking) <= 0:
+                raise _no_point()
 
     def verifies(self, signature: bytes, digest: bytes) -> bool:
-        """Whether `signature`, SEQUENCE { r, s } in DER, is good for `digest`, 32 bytes: Z is in it already."""
+        """Whether `signature`, SEQUENCE { r, s } in DER, is good for `digest`, 32 bytes: Z is in it already.
+
+        Raises ConfigurationError where that cannot be said: EVP_PKEY_verify is 0 for a signature that is not good.
+        """
         lib = library()
         with self._using() as verifying:
             _must(lib.EVP_PKEY_verify_init(verifying))
             good: int = lib.EVP_PKEY_verify(verifying, signature, len(signature), digest, len(digest))
+        if good < 0:
+            raise _failure()
         if good != 1:
             lib.ERR_clear_error()
         return good == 1
 
     def _using(self) -> Any:
         return _context(library().EVP_PKEY_CTX_new_from_pkey(None, self._key, None))
+
+
+def _no_point() -> BadSignatureError:
+    library().ERR_clear_error()
+    return BadSignatureError("the public key is not a point of sm2p256v1")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, hmac
 from wallet_core.der import integers
 from wallet_core.digests import sm3
 from wallet_core.errors import BadSignatureError, ConfigurationError
-from wallet_core.libcrypto import Field, LibcryptoError, Number, PublicPoint
+from wallet_core.libcrypto import Field, Number, PublicPoint
 
 IDENTIFIER: Final = b"1234567812345678"
 ORDER: Final = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123
@@ -49,18 +49,11 @@ class VerifyingKey:
 
     def __init__(self, x: bytes, y: bytes) -> None:
         """Raises BadSignatureError for what is no point, ConfigurationError where libcrypto has no SM2."""
-        try:
-            self._point = PublicPoint(b"\x04" + x + y)
-        except LibcryptoError:
-            raise BadSignatureError("the public key is not a point of sm2p256v1") from None
+        self._point = PublicPoint(b"\x04" + x + y)
 
     def verify(self, r: bytes, s: bytes, e: bytes) -> None:
         """Check r, s (32 bytes each, above 0) over `e` = SM3(Z ‖ M); raises BadSignatureError."""
-        try:
-            good = self._point.verifies(integers(r, s), e)
-        except LibcryptoError:
-            good = False
-        if not good:
+        if not self._point.verifies(integers(r, s), e):
             raise BadSignatureError("the signature does not verify")
 
 
