@@ -6,8 +6,8 @@ import javacard.framework.Util;
 /**
  * Own key pair, objects of STORE DATA, the steps of the life cycle (docs/spec/apdu.md, <em>STORE DATA</em>).
  *
- * <p>What is stored is verified before it is stored, against what was stored before: nothing that arrives over the channel is
- * believed because it came over the channel. PERSONALISE END verifies the whole once more.
+ * <p>What is stored is verified before it is stored, against what was stored before: nothing that arrives over the
+ * channel is believed because it came over the channel. PERSONALISE END verifies the whole once more.
  */
 final class Personalisation {
     /** Where the stored operator certificate is laid beside the one that is verified with it. */
@@ -42,8 +42,8 @@ final class Personalisation {
     }
 
     /**
-     * GENERATE ASYMMETRIC KEY PAIR: the challenge (32 bytes) lies at 0; the signed CertificationRequest takes its place. The
-     * pair is made once: asked again the card proves again that it has it.
+     * GENERATE ASYMMETRIC KEY PAIR: the challenge (32 bytes) lies at 0; the signed CertificationRequest takes its
+     * place. The pair is made once: asked again the card proves again that it has it.
      */
     short generateKeyPair(byte[] buffer) {
         identity.make();
@@ -62,8 +62,8 @@ final class Personalisation {
     }
 
     /**
-     * STORE DATA of {@code target} (P1), whose content has its size and lies at 0: one object verified and made the one in
-     * force, in one commit. The same bytes again change nothing.
+     * STORE DATA of {@code target} (P1), whose content has its size and lies at 0: one object verified and made the one
+     * in force, in one commit. The same bytes again change nothing.
      */
     void storeData(byte target, byte[] buffer) {
         if (memory.objects.holds(target, buffer, (short) 0)) {
@@ -144,7 +144,10 @@ final class Personalisation {
         }
     }
 
-    /** PERSONALISE END: blank → personalised, when everything is there and fits together. {@code buffer}: room for two certificates. */
+    /**
+     * PERSONALISE END: blank → personalised, when everything is there and fits together. {@code buffer}: room for two
+     * certificates.
+     */
     void personaliseEnd(byte[] buffer) {
         if (memory.state.lifecycle() == State.BLANK) {
             require(isWhole(buffer), Words.WRONG_STATE);
@@ -173,7 +176,10 @@ final class Personalisation {
         return isOperators(policy, buffer, BESIDE) && isForClassOf(policy, own);
     }
 
-    /** ACTIVATE, DEACTIVATE, TERMINATE: the state that is to come; the step that was just taken is taken again without a trace. */
+    /**
+     * ACTIVATE, DEACTIVATE, TERMINATE: the state that is to come; the step that was just taken is taken again without a
+     * trace.
+     */
     void move(byte lifecycle) {
         if (memory.state.lifecycle() != lifecycle) {
             memory.state.now[State.LIFECYCLE] = lifecycle;

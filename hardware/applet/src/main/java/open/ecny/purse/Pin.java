@@ -6,8 +6,8 @@ import javacard.framework.Util;
 /**
  * VERIFY: one try less, durable, before the comparison (transfer.md, rule 13).
  *
- * <p>The PIN is an object of STORE DATA and its tries are in the state record, so that PAY and VERIFY commit them together
- * with what they allow; an OwnerPIN would keep a count of its own beside the record.
+ * <p>The PIN is an object of STORE DATA and its tries are in the state record, so that PAY and VERIFY commit them
+ * together with what they allow; an OwnerPIN would keep a count of its own beside the record.
  */
 final class Pin {
     private static final byte FORMAT_2 = 0x20;
@@ -22,8 +22,8 @@ final class Pin {
     }
 
     /**
-     * The PIN block (8 bytes) lies at 0. Throws MALFORMED (what is no PIN is no guess and costs no try), PIN_BLOCKED, or
-     * 63Cx: wrong, x tries left; that one try is used up.
+     * The PIN block (8 bytes) lies at 0. Throws MALFORMED (what is no PIN is no guess and costs no try), PIN_BLOCKED,
+     * or 63Cx: wrong, x tries left; that one try is used up.
      */
     void verify(byte[] buffer) {
         memory.setPinVerified(false);

@@ -10,14 +10,14 @@ import javacard.security.RandomData;
 import javacardx.crypto.Cipher;
 
 /**
- * The card's end of GlobalPlatform SCP03 (Card Specification v2.3, Amendment D, version 1.1.2): AES-128, S8 mode, at the one
- * security level 33: C-MAC, command encryption, R-MAC and response encryption.
+ * The card's end of GlobalPlatform SCP03 (Card Specification v2.3, Amendment D, version 1.1.2): AES-128, S8 mode, at
+ * the one security level 33: C-MAC, command encryption, R-MAC and response encryption.
  *
- * <p>Clause numbers below are of Amendment D. The channel is opened by {@code initializeUpdate} and
- * {@code externalAuthenticate}; then each command goes through {@code unwrap} and each good answer through {@code wrap}, both
- * in place. Any error closes it for good. Session keys are transient key objects: they go with the power and with the
- * selection. The data field is given as it is before command chaining, so the C-MAC is taken over the whole command
- * (clause 6.2.4), with an Lc field of three bytes where data and MAC are more than 255.
+ * <p>Clause numbers below are of Amendment D. The channel is opened by {@code initializeUpdate} and {@code
+ * externalAuthenticate}; then each command goes through {@code unwrap} and each good answer through {@code wrap}, both
+ * in place. Any wrong MAC, cryptogram or padding closes it for good. Session keys are transient key objects: they go
+ * with the power and with the selection. The data field is given as it is before command chaining, so the C-MAC is
+ * taken over the whole command (clause 6.2.4), with an Lc field of three bytes where data and MAC are more than 255.
  */
 final class SecureChannel {
     /** Bytes that {@code initializeUpdate} answers. */
@@ -26,11 +26,10 @@ final class SecureChannel {
     /** Bytes of C-MAC, R-MAC and cryptograms in S8 mode. */
     static final short MAC_SIZE = 8;
 
-    /** The most bytes that the data field of a wrapped command may have, C-MAC included; less than any buffer for it. */
+    /**
+     * The most bytes that the data field of a wrapped command may have, C-MAC included; less than any buffer for it.
+     */
     static final short LONGEST = 1024;
-
-    /** The most bytes that {@code wrap} adds: padding up to one block, and the R-MAC. */
-    static final short OVERHEAD = 24;
 
     private static final short BLOCK = Cmac.BLOCK;
     private static final short CHALLENGE_SIZE = 8;
@@ -74,8 +73,8 @@ final class SecureChannel {
     private final byte[] ram;
 
     /**
-     * Takes the card maker's transport keys. {@code serial}: the card's serial number (8 bytes), which this object keeps a
-     * reference to; {@code encAt}, {@code macAt}: where 16 bytes of K-ENC and K-MAC lie in {@code keys}.
+     * Takes the card maker's transport keys. {@code serial}: the card's serial number (8 bytes), which this object
+     * keeps a reference to; {@code encAt}, {@code macAt}: where 16 bytes of K-ENC and K-MAC lie in {@code keys}.
      */
     SecureChannel(byte[] serial, byte version, byte[] keys, short encAt, short macAt, RandomData random) {
         this.serial = serial;
@@ -115,7 +114,8 @@ final class SecureChannel {
 
     /**
      * INITIALIZE UPDATE (clause 7.1.1): ends the channel that was open, and answers {@link #ANSWER_SIZE} bytes at
-     * {@code outAt}: diversification data, key information, card challenge, card cryptogram. {@code out} may be {@code data}.
+     * {@code outAt}: diversification data, key information, card challenge, card cryptogram. {@code out} may be {@code
+     * data}.
      *
      * <p>Throws WRONG_LENGTH, then NOT_FOUND for another key version or identifier.
      */
@@ -182,8 +182,8 @@ final class SecureChannel {
     /**
      * EXTERNAL AUTHENTICATE (clause 7.1.2), one try for each INITIALIZE UPDATE: opens the channel.
      *
-     * <p>Throws WRONG_STATE when nothing was initialised (a channel that is open stays so); WRONG_P1P2 for any level but
-     * 33, because without R-MAC whatever sits between host and card could answer in its place; WRONG_LENGTH;
+     * <p>Throws WRONG_STATE when nothing was initialised (a channel that is open stays so); WRONG_P1P2 for any level
+     * but 33, because without R-MAC whatever sits between host and card could answer in its place; WRONG_LENGTH;
      * SECURE_MESSAGING_WRONG when C-MAC or host cryptogram differ.
      */
     void externalAuthenticate(byte p1, byte p2, byte[] data, short at, short length) {
@@ -222,7 +222,10 @@ final class SecureChannel {
         return length == 0 ? length : decrypt(data, at, length);
     }
 
-    /** Encrypts {@code length} bytes of a good answer in place, if there are any, and appends the R-MAC; returns the length. */
+    /**
+     * Encrypts {@code length} bytes of a good answer in place, if there are any, and appends the R-MAC; returns the
+     * length.
+     */
     short wrap(byte[] data, short at, short length) {
         if (length != 0) {
             length = encrypt(data, at, length);
@@ -236,7 +239,9 @@ final class SecureChannel {
         return (short) (length + MAC_SIZE);
     }
 
-    /** Moves the chaining value on over the command and holds its first 8 bytes against the last 8 of the data field. */
+    /**
+     * Moves the chaining value on over the command and holds its first 8 bytes against the last 8 of the data field.
+     */
     private void checkMac(byte cla, byte ins, byte p1, byte p2, byte[] data, short at, short length) {
         short head = WORK;
         ram[head++] = cla;

@@ -1,5 +1,6 @@
 package open.ecny.purse;
 
+import javacard.framework.ISOException;
 import javacard.framework.JCSystem;
 import javacard.framework.Util;
 
@@ -60,7 +61,11 @@ final class State {
 
     private final byte[] record;
 
+    /** Throws WRONG_STATE on a chip whose commit buffer is too small: it would pay, and never take a grant. */
     State() {
+        if (JCSystem.getMaxCommitCapacity() < SIZE) {
+            ISOException.throwIt(Words.WRONG_STATE);
+        }
         record = new byte[SIZE];
         now = JCSystem.makeTransientByteArray(SIZE, JCSystem.CLEAR_ON_DESELECT);
         record[PIN_TRIES] = TRIES;

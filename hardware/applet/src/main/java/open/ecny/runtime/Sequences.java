@@ -61,7 +61,8 @@ final class Sequences {
     private static byte[] bytes(String hex) {
         byte[] bytes = new byte[hex.length() / 2];
         for (int i = 0; i < bytes.length; i++) {
-            bytes[i] = (byte) (Character.digit(hex.charAt(2 * i), 16) << 4 | Character.digit(hex.charAt(2 * i + 1), 16));
+            int high = Character.digit(hex.charAt(2 * i), 16);
+            bytes[i] = (byte) (high << 4 | Character.digit(hex.charAt(2 * i + 1), 16));
         }
         return bytes;
     }

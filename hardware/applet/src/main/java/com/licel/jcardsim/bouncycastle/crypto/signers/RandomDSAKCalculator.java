@@ -8,8 +8,9 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * Stands before the class of the same name: the nonce of an ECDSA signature follows from key and digest (RFC 6979, clause
- * 3.2, with HMAC-SHA-256), so that a run of a simulated card can be replayed and compared byte for byte. A chip draws it.
+ * Stands before the class of the same name: the nonce of an ECDSA signature follows from key and digest (RFC 6979,
+ * clause 3.2, with HMAC-SHA-256), so that a run of a simulated card can be replayed and compared byte for byte. A chip
+ * draws it.
  *
  * <p>For orders of 256 bits and digests of 32 bytes, which is all that the simulator signs with here.
  */
