@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from hardware.emulator.memory import CardMemory
 from hardware.emulator.record import CardRecord
-from hardware.instructions import Store
+from hardware.instructions import OBJECTS, Store
 from wallet_core.audit import NONCE_SIZE, AuditData
 from wallet_core.certificates import Certificate, CertificateClass
 from wallet_core.errors import (
@@ -34,6 +34,7 @@ from wallet_core.trust import TrustStore
 M = TypeVar("M", bound=FixedMessage)
 
 _KEY_SEED_SIZE = 48
+_OF_A_SUITE = tuple(target for target, part in OBJECTS.items() if not isinstance(part, int))  # what is signed
 
 RandomBytes = Callable[[int], bytes]
 """A source of random bytes: a secure element's own, or one that a seed replays."""
@@ -99,9 +100,11 @@ class Vault:
     def make_key(self, suite: Suite = Suite.ES256) -> SoftwareKey:
         """The card's own key pair, made here and never told: the same one when asked again.
 
-        Raises PurseRefusal WRONG_STATE when there is one of another suite.
+        Raises PurseRefusal WRONG_STATE when there is one of another suite, or objects were stored before it that are.
         """
         if self._key is None:
+            if suite is not self.suite and any(self.record.has(one) for one in _OF_A_SUITE):
+                raise PurseRefusal(Refused.WRONG_STATE, "objects of another suite are stored on this card")
             fresh = SoftwareKey.from_secret(self.random(_KEY_SEED_SIZE), suite)
             self.memory.write_scalar(fresh.to_scalar())
             self.commit(replace(self.record, has_key=True, suite=suite))
