@@ -26,7 +26,8 @@ from wallet_core.errors import OutcomeUnknownError
 
 pytestmark = pytest.mark.pcsc
 ECNY = Path(sys.executable).with_name("ecny")
-PATIENCE_MS = 10_000
+PATIENCE_MS = 30_000  # for a machine that has much else to do; nothing waits that long otherwise
+expect.set_options(timeout=PATIENCE_MS)
 TARGET = 44  # px, of everything that is pressed
 
 # Everything that can be pressed or typed into, by the box that takes the press; a box that is ticked is pressed by its
@@ -85,7 +86,7 @@ def running(data: Path, stack: PrivatePcscd) -> Iterator[Desk]:
         yield Desk(ready["url"], data, environment)
     finally:
         process.terminate()
-        code = process.wait(10)
+        code = process.wait(PATIENCE_MS / 1000)
         if process.stdout:
             process.stdout.close()
     assert code == 0
