@@ -82,14 +82,27 @@ def certification_request(key: SoftwareKey, code: str) -> bytes:
 
 
 def _own_key(directory: Path, entropy: Callable[[int], bytes], suite: Suite) -> SoftwareKey:
-    """The key of an earlier call that got no answer, unless the server is of another suite; or a new one."""
-    if (directory / KEY_FILE).exists():
+    """The key of an earlier call that got no answer, or a new one.
+
+    Where the server is of another suite now, the earlier key is put aside, not thrown away: the server that certified
+    it may only have lost its answer, and takes no other key for that code.
+    """
+    path = directory / KEY_FILE
+    if path.exists():
         known = load_key(directory)
         if known.public.suite is suite:
             return known
+        path.replace(_aside(path, known.public.suite))
+    if _aside(path, suite).exists():
+        _aside(path, suite).replace(path)
+        return load_key(directory)
     key = SoftwareKey.from_secret(entropy(_SECRET_SIZE), suite)
     save_key(directory, key)
     return key
+
+
+def _aside(path: Path, suite: Suite) -> Path:
+    return path.with_name(f"{path.name}.{suite.name.lower()}")
 
 
 def _identity(key: SoftwareKey, url: str, answer: Mapping[str, Any], *, production: bool) -> Identity:
