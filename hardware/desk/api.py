@@ -205,7 +205,7 @@ def _add_wire(api: Blueprint, desk: Desk, keeping: Keeping) -> None:
     @api.get("/cards/<card_id>/trace")
     def trace(card_id: str) -> ResponseReturnValue:
         after = request.args.get("after", "0")
-        if not (after.isascii() and after.isdecimal()):
+        if not (after.isascii() and after.isdecimal() and len(after) <= 15):
             raise DeskProblem("malformed", "after is the number of an entry.")
         with desk.lock:
             held = desk.card(card_id)

@@ -105,7 +105,7 @@ def emulate(
     when the run ends.
     """
     host, port = parse_address(address)
-    plan = FaultPlan.parse(tear, reinsert_ms=reinsert_ms) if tear else None
+    plan = FaultPlan.parse(tear, reinsert_ms=reinsert_ms) if tear is not None else None
     with contextlib.ExitStack() as held:
         if profile is None and seed is None:
             directory = card_directory(ctx.data)
@@ -168,7 +168,7 @@ def _remote() -> Iterator[vpcd.Remote]:
 def parse_address(text: str) -> tuple[str, int]:
     """HOST:PORT; raises UsageError."""
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not colon or not host or not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
         raise UsageError(f"{text!r} is not HOST:PORT")
     return host, int(port)
 

@@ -148,13 +148,13 @@ def _is_number(text: str) -> bool:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and 0 < int(text) < 10_000
+    return text.isascii() and text.isdecimal() and len(text) <= 4 and int(text) > 0
 
 
 def _counted(text: str) -> int:
     if not _is_count(text):
         raise UsageError(
-            f"no exchange has the number {text}", next_step="Exchanges count from 1, at each power-up anew."
+            f"no exchange has the number {text[:20]}", next_step="Exchanges count from 1, at each power-up anew."
         )
     return int(text)
 

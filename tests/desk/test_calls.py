@@ -115,6 +115,7 @@ def test_every_answer_is_hardened_and_the_page_says_what_it_is(desk: DeskClient)
     page = desk.call("GET", "/")
     assert "Debug, insecure" in page.text
     assert "test money, test keys" in page.text
+    assert "not affiliated with the People’s Bank of China or any bank" in page.text
     for answer in (
         page,
         desk.call("GET", "/api/desk"),
@@ -157,12 +158,15 @@ ALWAYS = [
     ("POST", f"cards/{VISITOR}/remove", None, "card-not-inserted"),
     ("POST", f"cards/{VISITOR}/power-cycle", None, "card-not-inserted"),
     ("PUT", f"cards/{VISITOR}/tear", {"tear": "now"}, "malformed"),
+    ("PUT", f"cards/{VISITOR}/tear", {"tear": "before@" + "9" * 5_000}, "malformed"),
     ("PUT", f"cards/{VISITOR}/tear", {"tear": "before@1", "reinsert_ms": -1}, "malformed"),
     ("PUT", f"cards/{VISITOR}/tear", {"tear": "before@1", "reinsert_ms": 60_001}, "malformed"),
     ("PUT", f"cards/{VISITOR}/latency", {"chip": "gold", "kbps": 106}, "malformed"),
     ("PUT", f"cards/{VISITOR}/latency", {"chip": "jcop-4-p71", "kbps": 100}, "malformed"),
     ("GET", f"cards/{VISITOR}/flash/100000", None, "not-found"),
+    ("GET", f"cards/{VISITOR}/flash/" + "9" * 5_000, None, "not-found"),
     ("GET", f"cards/{VISITOR}/trace?after=x", None, "malformed"),
+    ("GET", f"cards/{VISITOR}/trace?after=" + "9" * 5_000, None, "malformed"),
     ("GET", "events?after=x", None, "malformed"),
     ("POST", f"cards/{VISITOR}/restore", {"name": "none"}, "not-found"),
     ("DELETE", f"cards/{VISITOR}/snapshots/none", None, "not-found"),

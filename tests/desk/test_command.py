@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from hardware.cli import card
@@ -32,7 +33,8 @@ def test_a_directory_that_another_desk_has(tmp_path: Path) -> None:
     assert "another desk" in done.stderr
 
 
-def test_an_address_that_is_none(tmp_path: Path) -> None:
-    done = opened(tmp_path, "--vpcd", "somewhere")
+@pytest.mark.parametrize("address", ["somewhere", "127.0.0.1:" + "9" * 5_000])
+def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
+    done = opened(tmp_path, "--vpcd", address)
     assert done.exit_code == ExitCode.USAGE
     assert not (tmp_path / "desk").exists()

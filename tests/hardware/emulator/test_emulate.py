@@ -109,6 +109,7 @@ def test_after_the_commit_of_exchange_2_the_card_is_gone_and_comes_back_having_p
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("--tear", ""), "before, write, after-commit, answer"),
         (("--tear", "after-commit"), "before, write, after-commit, answer"),
         (("--tear", "during@3"), "before, write, after-commit, answer"),
         (("--tear", "before@PAYING"), "PAY"),

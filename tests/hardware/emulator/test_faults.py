@@ -136,6 +136,8 @@ def test_a_plan_in_one_word(word: str, plan: FaultPlan) -> None:
         ("write@3:1:gone", "old|new|partial|unstable"),
         ("before@0", "count from 1"),
         ("before@-2", "count from 1"),
+        ("before@" + "9" * 5_000, "count from 1"),
+        ("write@PAY:" + "9" * 5_000, "write takes :CELL"),
         ("before@PAYS", "PAY, COLLECT"),
     ],
 )
