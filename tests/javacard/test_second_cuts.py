@@ -1,4 +1,4 @@
-"""I7 on the chip: the power cut in a command that verifies somebody, and again in the SELECT that puts the card in order.
+"""I7 on the chip: power cut in a command that verifies somebody, and again in the SELECT that puts the card in order.
 
 Such a command takes the keys of others into one persistent key object; the SELECT after a cut writes the object back,
 and may be cut there. Whatever the cuts, the card shows itself before or after the command, and the command sent again

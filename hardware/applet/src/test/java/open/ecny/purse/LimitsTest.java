@@ -3,11 +3,15 @@ package open.ecny.purse;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.licel.jcardsim.base.Simulator;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import javacard.framework.ISOException;
+import javacard.framework.JCSystem;
+import javacard.security.CryptoException;
 import javacard.security.RandomData;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -278,5 +282,30 @@ class LimitsTest {
         assertFalse(memory.isPinVerified());
         assertEquals(0x6982, pay(2, 1));
         assertEquals(OK, pay(1, 50), "what is stored is answered");
+    }
+
+    /** An engine that gives up in mid command: 6F00 to the terminal, and the card is as it was. */
+    @Test
+    void aSignatureThatFailsMovesNothing() {
+        total(State.IN, 100);
+        byte[] scalar = new byte[Curve.SIZE];
+        identity.secret().getS(scalar, (short) 0);
+        byte[] before = memory.state.now.clone();
+        try {
+            identity.secret().clearKey();
+            memory.setPinVerified(true);
+            assertThrows(CryptoException.class, () -> pay(1, 10));
+            assertThrows(CryptoException.class, () -> ask(1, 10));
+            memory.state.load();
+            assertArrayEquals(before, memory.state.now);
+            assertTrue(memory.isPinVerified(), "nothing was paid with it");
+            assertEquals(0, JCSystem.getTransactionDepth());
+        } finally {
+            Curve.set(identity.secret());
+            identity.secret().setS(scalar, (short) 0, Curve.SIZE);
+        }
+        assertEquals(OK, pay(1, 10));
+        assertEquals(OK, ask(1, 10));
+        assertEquals(10, total(State.OUT));
     }
 }
