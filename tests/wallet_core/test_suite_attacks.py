@@ -1,22 +1,29 @@
-"""Attacks on suite 2 where it meets libcrypto: what that cannot say must never become a verdict or a signature."""
+"""Attacks on suite 2: what libcrypto cannot say must never become a verdict or a signature, and nothing crosses over
+from one suite to the other."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from support import suite2
+from support import keys, samples, suite2
+from support.keys import NOW, Party
+from support.samples import Sample
 from support.tree import ROOT
 from wallet_core import libcrypto, sm2
-from wallet_core.errors import BadSignatureError, ConfigurationError
+from wallet_core.cose import Sign1, sig_structure
+from wallet_core.errors import BadSignatureError, ConfigurationError, UnknownSuiteError, VerificationError
 from wallet_core.keys import PublicKey, SoftwareKey
-from wallet_core.suites import Suite
+from wallet_core.messages import Signed, parse
+from wallet_core.messages.deposit import MAX_BATCH_SIZE
+from wallet_core.suites import Suite, profile
 
 KEY = suite2.CARD.key
 MESSAGE = b"a voucher"
@@ -200,3 +207,45 @@ def test_there_is_no_second_form_of_a_signature() -> None:
     for first, second in ((r, n - s), (n - r, s), (n - r, n - s), (s, r), (r, -(r + s) % n)):
         with pytest.raises(BadSignatureError):
             KEY.public.verify(first.to_bytes(32, "big") + second.to_bytes(32, "big"), MESSAGE)
+
+
+PAIRS = tuple(zip(samples.SAMPLES, suite2.SAMPLES, strict=True))
+NAMES = [weak.name for weak, _ in PAIRS]
+
+
+@pytest.mark.parametrize(("weak", "strong"), PAIRS, ids=NAMES)
+def test_no_message_crosses_over_by_the_same_scalar(weak: Sample, strong: Sample) -> None:
+    """What a key of the other suite with the very same scalar signs is believed under neither certificate."""
+    for real, suite in ((strong, Suite.ES256), (weak, Suite.SM2)):
+        twin = SoftwareKey.from_scalar(real.signer.key.to_scalar(), suite)
+        said = Signed.sign(replace(real.message, suite=suite), twin)
+        kind = type(real.message)
+        assert parse(kind, said.to_bytes(), max_size=MAX_BATCH_SIZE).hash != real.signed.hash
+        for key in (real.signer.key.public, keys.OPERATOR.key.public, suite2.OPERATOR.key.public):
+            with pytest.raises(BadSignatureError):
+                said.verify(key)
+
+
+@pytest.mark.parametrize(("weak", "strong"), PAIRS, ids=NAMES)
+def test_header_and_payload_of_two_suites_are_no_message(weak: Sample, strong: Sample) -> None:
+    """Whichever of the two a key has signed, and by whichever scheme."""
+    for head, body in ((weak, strong), (strong, weak)):
+        header, payload = profile(head.message.suite).protected, body.message.to_payload()
+        for key in (head.signer.key, body.signer.key):
+            mixed = Sign1(header, payload, key.sign(sig_structure(header, payload))).to_bytes()
+            with pytest.raises(UnknownSuiteError):
+                parse(type(body.message), mixed, max_size=MAX_BATCH_SIZE)
+
+
+@pytest.mark.parametrize(("weak", "strong"), tuple(zip(keys.PARTIES, suite2.PARTIES, strict=True)))
+def test_no_certificate_crosses_over(weak: Party, strong: Party) -> None:
+    """A chain of one suite, however valid, is nothing to the authority of the other; nor a twin of its own keys."""
+    for party, store in ((weak, suite2.trust_store()), (strong, keys.trust_store())):
+        with pytest.raises(VerificationError):
+            store.verify(party.certificate, now=NOW)
+    issuer = next(one for one in suite2.PARTIES if one.id == strong.certificate.issuer)
+    twin = SoftwareKey.from_scalar(issuer.key.to_scalar(), Suite.ES256)
+    made = replace(weak.certificate, issuer=twin.public.thumbprint).signed_by(twin)
+    for claimed in (made, replace(made, issuer=issuer.id)):
+        with pytest.raises(VerificationError):
+            suite2.trust_store().verify(claimed, now=NOW)
