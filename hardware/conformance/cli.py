@@ -120,6 +120,7 @@ def _verify(ctx: Context, path: Path, lab: str) -> None:
     counts = {one.value: sum(given is one for given, _ in found.verdicts.values()) for one in Verdict}
     failed = {name: why for name, (given, why) in found.verdicts.items() if given is Verdict.FAILED}
     facts = {
+        "notice": found.notice,
         "verdict": found.conclusion.value,
         "lab": found.lab.hex(),
         "made_at": found.made_at,
@@ -137,6 +138,7 @@ def _verify(ctx: Context, path: Path, lab: str) -> None:
         f"  card {found.serial.hex()} in {found.reader}: {found.begun}, then {found.ended}",
         *(f"  {name} failed: {why}" for name, why in failed.items()),
         f"{found.conclusion.value.upper()}: " + ", ".join(f"{count} {name}" for name, count in counts.items()),
+        found.notice,
     ]
     ctx.emit(facts, "\n".join(lines))
     if not found.conclusion.is_good:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from hardware.conformance.requirements import Requirement
-from hardware.conformance.runner import Examination, Finding, Verdict
+from hardware.conformance.runner import NOTICE, Examination, Finding, Verdict
 from hardware.conformance.trace import Exchange
 
 _SKIPPED: Final = frozenset({Verdict.NOT_APPLICABLE, Verdict.NOT_TRIED, Verdict.UNTESTABLE})
@@ -60,7 +60,7 @@ def summary(found: Examination) -> str:
     for one in found.findings:
         if one.verdict is Verdict.FAILED:
             lines += ["", *failure_lines(one)]
-    lines += ["", verdict_line(found)]
+    lines += ["", verdict_line(found), NOTICE]
     return "\n".join(lines)
 
 
@@ -101,6 +101,7 @@ def requirement_facts(one: Requirement) -> dict[str, Any]:
 def facts(found: Examination) -> dict[str, Any]:
     """The whole examination as JSON can say it; bytes in hexadecimal."""
     return {
+        "notice": NOTICE,
         "verdict": found.conclusion.value,
         "reader": found.reader,
         "atr": found.atr.hex(),
@@ -135,6 +136,7 @@ def junit(found: Examination) -> bytes:
         suite = ET.SubElement(root, "testsuite", name=f"ECNY-{code}", tests=str(len(some)))
         suite.set("failures", str(sum(one.verdict is Verdict.FAILED for one in some)))
         suite.set("skipped", str(sum(one.verdict in _SKIPPED for one in some)))
+        ET.SubElement(ET.SubElement(suite, "properties"), "property", name="notice", value=NOTICE)
         for one in some:
             _case(suite, code, one)
     ET.indent(root)

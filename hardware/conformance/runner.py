@@ -44,6 +44,10 @@ _LIFECYCLE_AT: Final = 2 + 2 + len(AID) + 2 + 2
 """Of the value of C0 in the FCI."""
 
 
+NOTICE: Final = "Test money. An open reference, not affiliated with the People's Bank of China or any bank."
+"""What every report says, so that nobody takes it for a certificate of theirs."""
+
+
 class Conclusion(Enum):
     """What a run says about the card as a whole."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hardware.conformance.runner import Conclusion, Examination, Verdict, conclude
+from hardware.conformance.runner import NOTICE, Conclusion, Examination, Verdict, conclude
 from hardware.conformance.trace import Exchange
 from wallet_core import codec
 from wallet_core.cose import Sign1
@@ -23,7 +23,7 @@ TYPE: Final = "application/ecny-conformance+cbor"
 PROTECTED: Final = codec.encode({1: -7, 16: TYPE})
 _VERDICTS: Final = tuple(Verdict)
 _FIELDS: Final[dict[int, type]] = dict(
-    enumerate((bytes, bytes, int, str, str, bytes, bytes, str, str, int, list), start=2)
+    enumerate((bytes, bytes, int, str, str, bytes, bytes, str, str, int, list, str), start=2)
 )
 
 
@@ -41,6 +41,7 @@ class SignedReport:
     begun: str
     ended: str
     verdicts: dict[str, tuple[Verdict, str]]
+    notice: str
 
     @property
     def conclusion(self) -> Conclusion:
@@ -69,6 +70,7 @@ def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -
             10: found.ended,
             11: found.exchanges,
             12: findings,
+            13: NOTICE,
         }
     )
     unsigned = Sign1(PROTECTED, payload, b"")
@@ -115,6 +117,7 @@ def verify(data: bytes, lab: bytes | None = None) -> SignedReport:
         begun=fields[9],
         ended=fields[10],
         verdicts=verdicts,
+        notice=fields[13],
     )
 
 

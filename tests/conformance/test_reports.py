@@ -163,6 +163,19 @@ def test_a_laboratory_examines_a_card_and_signs(data: Path) -> None:
     conform(data, "--verify", str(reports[2]), "--lab", "00" * 32, code=13)
 
 
+def test_every_report_says_that_it_is_no_certificate_of_a_bank(data: Path) -> None:
+    saying = "Test money. An open reference, not affiliated with the People's Bank of China or any bank."
+    told = ET.fromstring(junit(found())).findall("testsuite/properties/property")
+    assert {(one.get("name"), one.get("value")) for one in told} == {("notice", saying)}
+    assert len(told) == 3  # areas
+    assert json.loads(to_json(found()))["notice"] == saying
+    assert signed_report.verify(signed()).notice == saying
+    (data / "card.cose").write_bytes(signed())
+    for words in (("--only", "SEL"), ("--verify", str(data / "card.cose"))):
+        code = 13 if "--verify" in words else 0
+        assert conform(data, *words, code=code).output.rstrip().endswith(saying)
+
+
 def test_a_wrong_card_ends_with_13_and_its_exchanges(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "open_reader", lambda *_, **__: reader(GivesBackAgain))
     report = data / "wrong.cose"
