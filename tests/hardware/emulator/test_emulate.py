@@ -22,7 +22,7 @@ from support.tally import record
 from wallet_core.errors import ExitCode, NoCardError, OutcomeUnknownError
 
 ECNY = Path(sys.executable).with_name("ecny")
-PATIENCE_S = 10
+PATIENCE_S = 30  # for a machine that has much else to do; nothing waits that long otherwise
 
 
 class Reader:
