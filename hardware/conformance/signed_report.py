@@ -19,6 +19,7 @@ from wallet_core.keys import PublicKey, SoftwareKey
 from wallet_core.suites import Suite
 
 MAX_SIZE: Final = 1 << 24
+MAX_TIME: Final = 253_402_300_799  # the end of the year 9999
 TYPE: Final = "application/ecny-conformance+cbor"
 PROTECTED: Final = codec.encode({1: -7, 16: TYPE})
 _VERDICTS: Final = tuple(Verdict)
@@ -55,7 +56,8 @@ def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -
     if key.public.suite is not Suite.ES256:
         raise ConfigurationError("a laboratory signs with a P-256 key", next_step="Make one, as a PEM file.")
     findings = [
-        [one.requirement.id, _VERDICTS.index(one.verdict), one.why, *_columns(one.exchanges)] for one in found.findings
+        [one.requirement.id, _VERDICTS.index(one.verdict), _shown(one.why), *_columns(one.exchanges)]
+        for one in found.findings
     ]
     payload = codec.encode(
         {
@@ -63,7 +65,7 @@ def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -
             3: key.public.y,
             4: made_at,
             5: software,
-            6: found.reader,
+            6: _shown(found.reader),
             7: found.atr,
             8: found.serial,
             9: found.begun,
@@ -75,6 +77,11 @@ def sign(found: Examination, key: SoftwareKey, *, made_at: int, software: str) -
     )
     unsigned = Sign1(PROTECTED, payload, b"")
     return Sign1(PROTECTED, payload, key.sign(unsigned.signed_bytes)).to_bytes()
+
+
+def _shown(text: str) -> str:
+    """On one line, without what a terminal would obey: a reader's name, or a reason, may be anybody's."""
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _columns(exchanges: Iterable[Exchange]) -> tuple[list[bytes], list[int], list[bytes]]:
@@ -97,6 +104,10 @@ def verify(data: bytes, lab: bytes | None = None) -> SignedReport:
     for label, kind in _FIELDS.items():
         if type(fields[label]) is not kind:
             raise WrongTypeError(f"label {label} of the report is no {kind.__name__}")
+        if kind is str and not fields[label].isprintable():  # it is shown on a terminal
+            raise OutOfRangeError(f"label {label} of the report has characters that cannot be shown")
+    if not 0 <= fields[4] <= MAX_TIME:
+        raise OutOfRangeError("the report was made at no time that there is")
     key = PublicKey(fields[2], fields[3])
     try:
         key.verify(sign1.signature, sign1.signed_bytes)
@@ -107,6 +118,8 @@ def verify(data: bytes, lab: bytes | None = None) -> SignedReport:
     if lab is not None and key.thumbprint != lab:
         raise MismatchError(f"another laboratory has signed this report: {key.thumbprint.hex()}")
     verdicts = dict(_verdict(one) for one in fields[12])
+    if len(verdicts) != len(fields[12]):  # the second one would hide the first
+        raise OutOfRangeError("a requirement has two findings")
     return SignedReport(
         lab=key.thumbprint,
         made_at=fields[4],
@@ -133,4 +146,6 @@ def _verdict(finding: Any) -> tuple[str, tuple[Verdict, str]]:
         raise WrongTypeError("a finding is not an id, a verdict, a reason and its exchanges")
     if not 0 <= finding[1] < len(_VERDICTS):
         raise OutOfRangeError(f"verdict {finding[1]} is not known here")
+    if not (finding[0] + finding[2]).isprintable():
+        raise OutOfRangeError("a finding has characters that cannot be shown")
     return finding[0], (_VERDICTS[finding[1]], finding[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -92,6 +93,12 @@ def test_a_signed_report_keeps_its_cddl_and_verifies() -> None:
     assert told.conclusion is Conclusion.DOES_NOT_CONFORM
 
 
+def test_what_a_terminal_would_obey_is_signed_as_spaces() -> None:
+    odd = replace(found(), reader="a\nreader\x1b[2J")
+    told = signed_report.verify(signed_report.sign(odd, LAB, made_at=MADE_AT, software="test 1"))
+    assert told.reader == "a reader [2J"
+
+
 def test_a_key_of_another_suite_signs_no_report() -> None:
     with pytest.raises(ConfigurationError, match="P-256"):
         signed_report.sign(found(), SoftwareKey.from_secret(bytes(48), Suite.SM2), made_at=1, software="test 1")
@@ -121,6 +128,11 @@ def test_another_message_is_no_report() -> None:
         (4, "soon", WrongTypeError),
         (12, [["ECNY-ACK-04", 9, "", [], [], []]], OutOfRangeError),
         (12, [["x"]], WrongTypeError),
+        (12, [["ECNY-ACK-04", 1, "failed", [], [], []], ["ECNY-ACK-04", 0, "", [], [], []]], OutOfRangeError),
+        (12, [["ECNY-ACK-04", 1, "\x1b[2J", [], [], []]], OutOfRangeError),
+        (4, 1 << 62, OutOfRangeError),
+        (4, -1, OutOfRangeError),
+        (5, "\x1b[2J", OutOfRangeError),
     ],
 )
 def test_a_report_with_another_content_is_refused_though_it_is_signed(
