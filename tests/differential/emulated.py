@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from random import Random
 from unittest import mock
 
@@ -20,6 +21,8 @@ from wallet_core.suites import Suite
 CARD, SAM = "hk-visitor", "merchant-sam"
 SERIAL = bytes.fromhex("D1FFE2E217A10001")
 _SCALAR, _SECRET = 32, 48
+_ONE_AT_A_TIME = threading.Lock()
+"""Two threads that put the same thing in a place and back again would leave it there."""
 
 
 class Stream:
@@ -93,7 +96,7 @@ class EmulatedSide:
     def transmit(self, command: bytes) -> bytes:
         """The answer; b'' when the card has no answer, which no sequence may bring about."""
         try:
-            with mock.patch.object(vault, "SoftwareKey", ScalarKey):
+            with _ONE_AT_A_TIME, mock.patch.object(vault, "SoftwareKey", ScalarKey):
                 return self.card.transmit(command)
         except (CardTorn, EcnyError):
             return b""
