@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Everything sets itself up first (scripts/setup.sh); a second run needs no network.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench explore replay simulate crash fuzz mutants lint up lock clean
+.PHONY: help demo test bench explore replay simulate crash fuzz conform mutants lint up lock clean
 
 LOAD ?= 50000
 SALES ?= 6800,3600
@@ -57,6 +57,10 @@ crash: ## till and server killed at random moments, and cut back to their last f
 fuzz: ## emulator and Java Card applet get the same APDUS drawn from SEED; ends with how often they differ
 	@CARD=javacard scripts/setup.sh dev
 	@PYTHONPATH=tests $(PYTHON_BIN) tests/differential/run.py --apdus "$$APDUS" --seed "$$SEED"
+
+conform: ## the conformance suite on emulator and applet, and every check on every deliberately wrong card
+	@CARD=javacard scripts/setup.sh full
+	@CONFORM_ALL=1 $(PYTHON_BIN) -m pytest -n 2 --dist loadgroup tests/conformance
 
 mutants: ## planted faults, each of which must be caught
 	@scripts/setup.sh full

@@ -125,6 +125,6 @@ def test_make_lists_its_targets() -> None:
     offered = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", offered, re.MULTILINE))
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
-    searches = {"explore", "replay", "simulate", "crash", "fuzz", "mutants"}
+    searches = {"explore", "replay", "simulate", "crash", "fuzz", "conform", "mutants"}
     assert {"demo", "test", "bench", "lint", "up", "lock", "clean", "help"} | searches == targets
     assert set(re.findall(r"^  make (\w+) ", shown, re.MULTILINE)) == targets
