@@ -132,17 +132,17 @@ WORK: Final[Mapping[tuple[int, int], Work]] = MappingProxyType(
 """(INS, P1) → operations. A command that is not here has no cryptography and writes nothing."""
 _COUNTED: Final[Mapping[tuple[int, int | None], tuple[int, int]]] = MappingProxyType(
     {
-        (Ins.SELECT, None): (1_750, 13),
-        (Ins.GET_DATA, None): (1_010, 11),
+        (Ins.SELECT, None): (1_810, 14),
+        (Ins.GET_DATA, None): (1_040, 11),
         (Ins.GET_RESPONSE, None): (110, 7),
-        (Ins.VERIFY, None): (1_900, 15),
-        (Ins.PAY, 0): (9_200, 36),
-        (Ins.PAY, 1): (22_300, 76),
-        (Ins.REQUEST, 0): (4_750, 21),
-        (Ins.REQUEST, 1): (11_000, 45),  # between PAY's difference and COLLECT's
-        (Ins.COLLECT, None): (19_100, 78),
+        (Ins.VERIFY, None): (4_900, 15),
+        (Ins.PAY, 0): (10_650, 36),
+        (Ins.PAY, 1): (23_900, 77),
+        (Ins.REQUEST, 0): (6_350, 21),
+        (Ins.REQUEST, 1): (12_600, 45),  # between PAY's difference and COLLECT's
+        (Ins.COLLECT, None): (20_450, 79),
         (Ins.REFUSE, None): (2_370, 34),
-        (Ins.REPORT, None): (6_500, 21),
+        (Ins.REPORT, None): (7_000, 25),
     }
 )
 """(INS, P1) → bytecodes and calls of the API, counted in the applet's simulator."""

@@ -155,14 +155,14 @@ def test_pay_by_hand() -> None:
     crypto = 7 * 8.54 / 5 + (33.06 - 5.73) + 8.85 + 6.64 + 3 * 1.95 / 16
     assert share.crypto == pytest.approx(crypto)
     assert share.nvm == 36
-    assert share.applet == pytest.approx(1.9 + 9_200 * 1.55 / 160 + (36 + 402 / 256) * 0.19)
+    assert share.applet == pytest.approx(1.9 + 10_650 * 1.55 / 160 + (36 + 402 / 256) * 0.19)
     assert command_ms(NOW, Ins.PAY, 0, 144, 258) == pytest.approx(share.total)
 
 
 def test_a_command_that_nobody_counted_is_small_and_dearer_with_verifications() -> None:
     assert work_of(Ins.RESEND, 0).bytecodes == 2_000
     assert work_of(Ins.ACKNOWLEDGE, 0).bytecodes == 2_000 + 3 * 4_400
-    assert work_of(Ins.GET_DATA, 0x7F).bytecodes == work_of(Ins.GET_DATA, 0xDF).bytecodes == 1_010
+    assert work_of(Ins.GET_DATA, 0x7F).bytecodes == work_of(Ins.GET_DATA, 0xDF).bytecodes == 1_040
 
 
 def test_a_refusal_costs_the_dispatch_only() -> None:
