@@ -182,18 +182,7 @@ def _open_policy(operator: bytes, purse_class: CertificateClass) -> Policy:
 def voucher_for(request: bytes, payer: Party, /, **changes: Any) -> Papers:
     """A purse's answer to the card's signed Request; `changes` replace fields before it is signed."""
     asked = parse(Request, request).message
-    voucher = Voucher(
-        suite=asked.suite,
-        payer=asked.payer,
-        epoch=asked.epoch,
-        n=asked.n,
-        payee=asked.payee,
-        k=asked.k,
-        amount=asked.amount,
-        request_hash=asked.hash,
-        policy_version=1,
-        audit=AuditData(asked.n, 0, 0, 0, 0).seal(bytes(16), bytes(12)),
-    )
+    voucher = Voucher.answering(asked, 1, AuditData(asked.n, 0, 0, 0, 0).seal(bytes(16), bytes(12)))
     return payer.papers(replace(voucher, **changes))
 
 

@@ -156,18 +156,8 @@ class Issuer:
 
     def voucher(self, asked: Request) -> Voucher:
         """The operator's purse pays this Request; the same Voucher each time."""
-        return Voucher(
-            suite=asked.suite,
-            payer=asked.payer,
-            epoch=asked.epoch,
-            n=asked.n,
-            payee=asked.payee,
-            k=asked.k,
-            amount=asked.amount,
-            request_hash=asked.hash,
-            policy_version=1,
-            audit=AuditData(asked.n, 0, 0, 0, 0).seal(self._digest("audit key of the purse")[:16], bytes(12)),
-        )
+        sealed = AuditData(asked.n, 0, 0, 0, 0).seal(self._digest("audit key of the purse")[:16], bytes(12))
+        return Voucher.answering(asked, 1, sealed)
 
     def till_request(self, fci: Fci, amount: int) -> Request:
         """The till asks the card with this FCI for `amount` fen, at its next counter."""

@@ -33,18 +33,8 @@ class OperatorPurse:
     def voucher(self, request: Request, total_in: int, total_out: int, nonce: bytes) -> Voucher:
         """The one voucher for `request`; totals of the purse after it, fen; `nonce`: 12 fresh random bytes."""
         audit = AuditData(request.n, total_in, total_out, 0, 0)
-        return Voucher(
-            suite=request.suite,
-            payer=request.payer,
-            epoch=request.epoch,
-            n=request.n,
-            payee=request.payee,
-            k=request.k,
-            amount=request.amount,
-            request_hash=request.hash,
-            policy_version=POLICY_VERSION,
-            audit=audit.seal(self._audit_key, nonce[:NONCE_SIZE], request.suite),
-        )
+        sealed = audit.seal(self._audit_key, nonce[:NONCE_SIZE], request.suite)
+        return Voucher.answering(request, POLICY_VERSION, sealed)
 
     def request(self, payer: bytes, epoch: int, n: int, k: int, amount: int, order_hash: bytes) -> Request:
         """What an unload asks of a purse, under this purse's counter `k`."""

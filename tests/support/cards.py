@@ -144,18 +144,8 @@ class World:
         """
         payer = by or self.operator_purse
         asked = parse(Request, request).message
-        voucher = Voucher(
-            suite=asked.suite,
-            payer=asked.payer,
-            epoch=asked.epoch,
-            n=asked.n,
-            payee=asked.payee,
-            k=asked.k,
-            amount=asked.amount,
-            request_hash=asked.hash,
-            policy_version=1,
-            audit=AuditData(asked.n, 0, 0, 0, 0).seal(self.audit_key(b""), bytes(12), asked.suite),
-        )
+        sealed = AuditData(asked.n, 0, 0, 0, 0).seal(self.audit_key(b""), bytes(12), asked.suite)
+        voucher = Voucher.answering(asked, 1, sealed)
         signed = Signed.sign(replace(voucher, **changes), payer.key).to_bytes()
         return signed, payer.certificate.to_bytes(), self.operator.certificate.to_bytes()
 

@@ -43,6 +43,22 @@ class Voucher(FixedMessage):
     policy_version: int = unsigned(10)
     audit: bytes = octets(11, SEALED_SIZE)
 
+    @classmethod
+    def answering(cls, request: Request, policy_version: int, audit: bytes) -> Voucher:
+        """The voucher of `request`: labels 2 to 7 as they are there, and its hash. `audit`: the sealed block."""
+        return cls(
+            suite=request.suite,
+            payer=request.payer,
+            epoch=request.epoch,
+            n=request.n,
+            payee=request.payee,
+            k=request.k,
+            amount=request.amount,
+            request_hash=request.hash,
+            policy_version=policy_version,
+            audit=audit,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt(FixedMessage):

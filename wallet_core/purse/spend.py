@@ -161,18 +161,7 @@ def _debit(
         unverified=state.unverified if pin_verified else state.unverified + request.amount,
     )
     audit = AuditData(request.n, after.total_in, after.total_out, after.total_reversed, after.exposure)
-    voucher = Voucher(
-        suite=request.suite,
-        payer=request.payer,
-        epoch=request.epoch,
-        n=request.n,
-        payee=request.payee,
-        k=request.k,
-        amount=request.amount,
-        request_hash=request.hash,
-        policy_version=policy.version,
-        audit=seal(audit),
-    )
+    voucher = Voucher.answering(request, policy.version, seal(audit))
     return Debit(voucher, slot, after)
 
 
